@@ -1,0 +1,105 @@
+"""A trained network with all that is needed to use it, in one safetensors file that runs no code.
+
+The file holds the network's tensors under their names; its metadata, under ``residua``, is the JSON of the
+specification, the classes, the preprocessing and the metrics.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from residua import configuration, files
+from residua.data.dataset import Preprocessing
+from residua.errors import BadRun, ResiduaError
+from residua.networks.network import ResidualNetwork, build
+from residua.networks.spec import NetworkSpec
+
+_FORMAT = 1
+_KEY = "residua"
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Artifact:
+    """A trained network as it is kept: what it is, what it learned, what it sees and what it answers."""
+
+    specification: NetworkSpec
+    classes: tuple[str, ...]
+    """Names of the outputs, in their order."""
+    preprocessing: Preprocessing
+    weights: dict[str, Tensor]
+    """The network's parameters and buffers by name, on the processor."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def network(self) -> ResidualNetwork:
+        """Builds the network with its weights, in evaluation mode, on the processor.
+
+        Raises:
+            BadRun: If a tensor is missing, left over or of another shape than the specification's.
+        """
+        network = build(self.specification)
+        wanted = network.state_dict()
+        for name, tensor in wanted.items():
+            if name not in self.weights:
+                raise BadRun(f"the weights lack {name}; the file is not of this specification: train again")
+            if self.weights[name].shape != tensor.shape:
+                found, expected = tuple(self.weights[name].shape), tuple(tensor.shape)
+                raise BadRun(f"{name} has shape {found}, the specification says {expected}: train again")
+        if extra := sorted(self.weights.keys() - wanted.keys()):
+            raise BadRun(f"the weights hold {extra[0]}, which the specification does not have: train again")
+        network.load_state_dict(self.weights)
+        return network.eval()
+
+
+def save(artifact: Artifact, path: Path) -> None:
+    """Writes the artifact to ``path``, whole or not at all."""
+    metadata = {
+        "format": _FORMAT,
+        "specification": configuration.to_json(artifact.specification),
+        "classes": list(artifact.classes),
+        "preprocessing": configuration.to_json(artifact.preprocessing),
+        "metrics": artifact.metrics,
+    }
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in artifact.weights.items()}
+    files.write(path, to_bytes(weights, {_KEY: json.dumps(metadata, ensure_ascii=False)}))
+
+
+def load(path: Path) -> Artifact:
+    """Reads an artifact.
+
+    Raises:
+        BadRun: If the file is missing, damaged, or was not written by `save`.
+    """
+    if not path.is_file():
+        raise BadRun(f"{path} is missing; `residua train` writes one")
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise BadRun(f"{path} is damaged ({error}); restore it, or train again") from None
+    if text is None:
+        raise BadRun(
+            f"{path} holds weights but not what they belong to; only files that `residua train` wrote are read"
+        )
+    return _read(json.loads(text), weights, path)
+
+
+def _read(metadata: dict[str, Any], weights: dict[str, Tensor], path: Path) -> Artifact:
+    if metadata.get("format") != _FORMAT:
+        raise BadRun(f"{path} has format {metadata.get('format')}, this version reads {_FORMAT}: update residua")
+    try:
+        return Artifact(
+            specification=configuration.from_json(NetworkSpec, metadata["specification"]),
+            classes=tuple(metadata["classes"]),
+            preprocessing=configuration.from_json(Preprocessing, metadata["preprocessing"]),
+            weights=weights,
+            metrics=metadata["metrics"],
+        )
+    except (KeyError, ResiduaError) as error:
+        raise BadRun(f"{path} describes no network of this version ({error}): train again") from error

@@ -1,0 +1,74 @@
+"""The command line: one thin file a command, imported only when that command runs."""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from residua import __version__
+from residua.errors import ResiduaError
+
+_COMMANDS = {
+    "train": "Train a residual network on images and write a report.",
+    "predict": "Say what is on images, with a trained network.",
+    "evaluate": "Measure a trained network on its own held-out images or on others.",
+    "report": "Draw a run's report again.",
+    "networks": "List the networks that have a name.",
+    "inspect": "Show a network's shapes, parameters, multiply-adds and receptive field.",
+    "download": "Fetch named sets ahead of their use.",
+}
+
+
+class _Commands(click.Group):
+    """Knows each command's line of help without importing it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        return import_module(f"residua.cli.{cmd_name}").command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from residua.errors import unknown
+
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            raise click.UsageError(unknown("command", args[0], _COMMANDS), ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="residua")
+def cli() -> None:
+    """Build residual networks, train them on your own images, and use the result.
+
+    \b
+    residua train                     trains on the embedded digits
+    residua train PHOTOS              trains on a folder of class folders
+    residua predict last IMAGE        says what is on an image
+    """
+
+
+def main() -> None:
+    """Runs the command line: exit code 0 done, 1 some inputs unusable, 2 bad input, 130 interrupted."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except ResiduaError as error:
+        click.echo(f"{'' if error.exit_code == 130 else 'error: '}{error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,170 @@
+"""Turns frozen configuration dataclasses into JSON and back, and changes single fields by name.
+
+A configuration is a frozen, keyword-only dataclass whose fields are ``bool``, ``int``, ``float``,
+``str``, ``Literal``, tuples of these, ``None`` where absence means something, or further configurations.
+"""
+
+import dataclasses
+import json
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from residua.errors import BadSetting, unknown
+
+Configuration = TypeVar("Configuration")
+
+
+def to_json(configuration: Any) -> dict[str, Any]:
+    """Returns the configuration as a dictionary that JSON can hold; tuples become lists."""
+    return json.loads(json.dumps(dataclasses.asdict(configuration), default=str))
+
+
+def from_json(cls: type[Configuration], values: Mapping[str, Any], where: str = "") -> Configuration:
+    """Builds ``cls`` from a dictionary; every value is checked against its field's type.
+
+    Args:
+        cls: The configuration's class.
+        values: What `to_json` gave, or a part of it: missing fields keep their defaults.
+        where: The dotted name of this configuration inside another, for messages.
+
+    Raises:
+        BadSetting: If a key is unknown or a value does not fit its field.
+    """
+    hints = get_type_hints(cls)
+    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise BadSetting(unknown("setting", f"{where}{key}", [f"{where}{name}" for name in known]))
+    return cls(**{key: _fit(hints[key], value, f"{where}{key}") for key, value in values.items()})
+
+
+def with_settings(configuration: Configuration, settings: Iterable[str]) -> Configuration:
+    """Returns a copy with single fields changed, each setting being ``dotted.name=value``.
+
+    Example:
+        >>> with_settings(recipe, ["optimizer.learning_rate=0.1"]).optimizer.learning_rate
+        0.1
+
+    Raises:
+        BadSetting: If a setting has no ``=``, names no field, or its value does not fit.
+    """
+    values = to_json(configuration)
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise BadSetting(f"--set takes name=value, got {setting!r}; for example --set optimizer.learning_rate=0.1")
+        _place(values, name.strip().split("."), _parse(text.strip()), name.strip())
+    return from_json(type(configuration), values)
+
+
+def setting_names(configuration: Any, where: str = "") -> list[str]:
+    """Lists the dotted names that ``--set`` takes for this configuration."""
+    names = []
+    for field in dataclasses.fields(configuration):
+        value = getattr(configuration, field.name)
+        nested = dataclasses.is_dataclass(value)
+        names += setting_names(value, f"{where}{field.name}.") if nested else [f"{where}{field.name}"]
+    return names
+
+
+def check_choices(configuration: Any) -> None:
+    """Checks every ``Literal`` field of a configuration that was made in Python.
+
+    Raises:
+        BadSetting: If a value is none of its field's choices, with the nearest one.
+    """
+    for name, hint in get_type_hints(type(configuration)).items():
+        if get_origin(hint) is Literal and getattr(configuration, name) not in get_args(hint):
+            raise BadSetting(unknown(name, str(getattr(configuration, name)), map(str, get_args(hint))))
+
+
+def check(condition: bool, name: str, value: Any, allowed: str) -> None:
+    """Raises `BadSetting` saying that ``name`` takes ``allowed`` unless ``condition`` holds."""
+    if not condition:
+        raise BadSetting(f"{name} is {value!r}; allowed: {allowed}")
+
+
+def _place(values: dict[str, Any], path: list[str], value: Any, name: str) -> None:
+    for depth, key in enumerate(path):
+        if not isinstance(values, dict) or key not in values:
+            known = values if isinstance(values, dict) else []
+            prefix = "".join(f"{part}." for part in path[:depth])
+            raise BadSetting(unknown("setting", name, [f"{prefix}{key}" for key in known]))
+        if depth == len(path) - 1:
+            if isinstance(values[key], dict):
+                raise BadSetting(f"{name} is a group; its settings: {', '.join(f'{name}.{k}' for k in values[key])}")
+            values[key] = value
+        else:
+            values = values[key]
+
+
+def _parse(text: str) -> Any:
+    if text.lower() in ("none", "null"):
+        return None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if "," in text and not text.startswith("["):
+        return [_parse(part.strip()) for part in text.split(",") if part.strip()]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _fit(hint: Any, value: Any, name: str) -> Any:
+    """Returns ``value`` as the type ``hint``, or raises `BadSetting`."""
+    origin, choices = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value not in choices:
+            raise BadSetting(f"{name}: {unknown('choice', str(value), map(str, choices))}")
+        return value
+    if origin in (Union, types.UnionType):
+        return _fit_any(choices, value, name)
+    if origin is tuple:
+        return _fit_tuple(choices, value, name)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return from_json(hint, value, f"{name}.")  # type: ignore[arg-type]
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is type(None) and value is None:
+        return None
+    plain = hint in (int, float, str, bool) and type(value) is hint
+    if plain or (hint is str and not isinstance(value, (dict, list, type(None)))):
+        return value if plain else str(value)
+    if hint is Any:
+        return value
+    raise BadSetting(f"{name} takes {_named(hint)}, got {value!r}")
+
+
+def _fit_any(choices: tuple[Any, ...], value: Any, name: str) -> Any:
+    for choice in choices:
+        try:
+            return _fit(choice, value, name)
+        except BadSetting:
+            continue
+    raise BadSetting(f"{name} takes {' or '.join(map(_named, choices))}, got {value!r}")
+
+
+def _fit_tuple(choices: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
+    items = list(value) if isinstance(value, (list, tuple)) else [value]
+    if choices[-1] is Ellipsis:
+        return tuple(_fit(choices[0], item, name) for item in items)
+    if len(items) != len(choices):
+        raise BadSetting(f"{name} takes {len(choices)} values, got {value!r}")
+    return tuple(_fit(choice, item, name) for choice, item in zip(choices, items, strict=True))
+
+
+def _named(hint: Any) -> str:
+    names = {
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        bool: "true or false",
+        type(None): "none",
+    }
+    if get_origin(hint) is Literal:
+        return " or ".join(map(str, get_args(hint)))
+    if get_origin(hint) is tuple:
+        return "a list such as 1,2,3"
+    return names.get(hint, str(hint))

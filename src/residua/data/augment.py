@@ -1,0 +1,161 @@
+"""Random crops and flips of a whole batch at a time, on the device that holds it.
+
+Every draw is a function of (seed, epoch, step) alone: a resumed run sees what the uninterrupted one saw.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from jaxtyping import Bool, Int64, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from residua import configuration
+from residua.data.dataset import Dataset
+
+_FASHION_CROP_PIXELS = 2  # its 28-pixel images fill their frame: a shift by 3 cuts sleeves off
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AugmentSpec:
+    """Says how training images vary from epoch to epoch."""
+
+    crop_padding: int = 0
+    """Pixels added on every side before a random crop back to the size; 0 does not crop."""
+    flip: Literal["none", "random", "alternating"] = "none"
+    """``random`` mirrors each image left to right half of the time; ``alternating`` shows it mirrored in
+    every other epoch (Jordan 2024, arXiv:2404.00498, section 3.6)."""
+    padding: Literal["reflect", "zero"] = "reflect"
+    """What the added pixels show: the image mirrored at its edge, or black."""
+
+    def __post_init__(self) -> None:
+        configuration.check_choices(self)
+        configuration.check(self.crop_padding >= 0, "crop_padding", self.crop_padding, "0 pixels or above")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """The place in training that a random draw belongs to."""
+
+    seed: int
+    epoch: int
+    step: int
+    """Within the epoch."""
+    rank: int = 0
+    """The share of the batch that is augmented here: every ``ranks``-th image from this one on."""
+    ranks: int = 1
+
+    def draws(self, what: str, values: Callable[[int, torch.Generator], Tensor], images: int) -> Tensor:
+        """Draws for the whole batch and returns this rank's rows, the same whatever the number of ranks.
+
+        Args:
+            what: Names the draw; each has a generator of its own.
+            values: Returns so many rows from a generator.
+            images: In this rank's share.
+        """
+        generator = generator_for(what, self.seed, self.epoch, self.step)
+        return values(images * self.ranks, generator)[self.rank :: self.ranks]
+
+
+def augment(
+    images: UInt8[Tensor, "b c h w"], indices: Int64[Tensor, " b"], spec: AugmentSpec, *, at: Moment
+) -> UInt8[Tensor, "b c h w"]:
+    """Returns the batch cropped and flipped as the specification says, channels-last in memory.
+
+    Args:
+        images: The batch; left unchanged.
+        indices: Each image's position in its part, which decides the alternating flip.
+        spec: What is done.
+        at: Seed, epoch and step of the draws.
+    """
+    pixels = images.permute(0, 2, 3, 1)
+    if spec.crop_padding:
+        pixels = _cropped(pixels, spec, at)
+    mirrored = _mirrored(indices, spec, at)
+    if mirrored is not None:
+        chosen = mirrored.to(pixels.device, non_blocking=True)[:, None, None, None]
+        pixels = torch.where(chosen, pixels.flip(2), pixels)
+    return pixels.permute(0, 3, 1, 2)
+
+
+def default_augment(dataset: Dataset) -> AugmentSpec:
+    """Returns the augmentation that suits a source where the user says nothing.
+
+    Crops shift by an eighth of the shorter side (4 pixels of 32, as in He et al. 2015, section 4.2; 2 of
+    Fashion-MNIST's 28). Flips alternate, except where `has_orientation` says that they change the meaning.
+    """
+    side = min(dataset.preprocessing.image_size)
+    crop = _FASHION_CROP_PIXELS if dataset.source == "fashion-mnist" else side // 8
+    return AugmentSpec(crop_padding=crop, flip="none" if has_orientation(dataset.classes) else "alternating")
+
+
+def has_orientation(classes: tuple[str, ...]) -> bool:
+    """Says whether the classes are numbers or single letters, whose mirror images are something else."""
+    return all(name.isdecimal() or (len(name) == 1 and name.isalpha()) for name in classes)
+
+
+def seed_for(*parts: object) -> int:
+    """Returns a seed of 63 bits: the head of SHA-256 over the parts, written with ``/`` between."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8]) >> 1
+
+
+def generator_for(*parts: object) -> torch.Generator:
+    """Returns a generator on the processor that depends on the parts alone."""
+    return torch.Generator().manual_seed(seed_for(*parts))
+
+
+def _cropped(pixels: UInt8[Tensor, "b h w c"], spec: AugmentSpec, at: Moment) -> UInt8[Tensor, "b h w c"]:
+    """Pads every side and takes a window of the old size at a random place, one a image.
+
+    The windows are a strided view with two more axes (top, left), so that one gather copies all of them.
+    """
+    b, h, w, c = pixels.shape
+    places = 2 * spec.crop_padding + 1
+    corners = at.draws("crop", lambda rows, generator: torch.randint(places, (rows, 2), generator=generator), b)
+    top, left = corners.to(pixels.device, non_blocking=True).unbind(1)
+    padded = _padded(pixels, spec).flatten(2)
+    image, row, _ = padded.stride()
+    windows = padded.as_strided((b, places, places, h, w * c), (image, row, c, row, 1))
+    each = torch.arange(b, device=pixels.device)
+    return windows[each, top, left].view(b, h, w, c)
+
+
+def _padded(pixels: UInt8[Tensor, "b h w c"], spec: AugmentSpec) -> UInt8[Tensor, "b h2 w2 c"]:
+    border = spec.crop_padding
+    if spec.padding == "zero":
+        return functional.pad(pixels, (0, 0, border, border, border, border))
+    for axis in (1, 2):
+        pixels = pixels.index_select(axis, _reflected(pixels.shape[axis], border).to(pixels.device))
+    return pixels
+
+
+def _reflected(side: int, border: int) -> Int64[Tensor, " s"]:
+    """Returns 0 … side − 1 with a border on either end that runs back from the edge without repeating it."""
+    if side == 1:
+        return torch.zeros(1 + 2 * border, dtype=torch.int64)
+    period = 2 * (side - 1)
+    distance = torch.arange(-border, side + border) % period
+    return torch.minimum(distance, period - distance)
+
+
+def _mirrored(indices: Int64[Tensor, " b"], spec: AugmentSpec, at: Moment) -> Bool[Tensor, " b"] | None:
+    """Says which images are shown mirrored; None for none of them."""
+    if spec.flip == "none":
+        return None
+    if spec.flip == "random":
+        return at.draws("flip", lambda rows, generator: torch.rand(rows, generator=generator), len(indices)) < 0.5
+    first = _hashed(indices, seed_for("flip", at.seed) & 0x7FFFFFFF)
+    return (first + at.epoch) % 2 == 1
+
+
+def _hashed(values: Int64[Tensor, " b"], key: int) -> Int64[Tensor, " b"]:
+    """Mixes each number with the key into 32 even bits; products stay below 2⁶³, so nothing overflows."""
+    mixed = (values ^ key) & 0xFFFFFFFF
+    for _ in range(2):
+        mixed = ((mixed ^ (mixed >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
+    return mixed ^ (mixed >> 16)

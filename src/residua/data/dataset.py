@@ -1,0 +1,175 @@
+"""Labelled images in memory, and what turns them into a network's input.
+
+Notation: n images, c channels, h × w pixels. Pixels stay ``uint8`` until a batch is normalised. Images are
+laid out channels-last in memory (a pixel's channels side by side) whatever the order of their axes.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, final
+
+import torch
+from jaxtyping import Float, Float32, Int64, UInt8
+from torch import Tensor
+
+from residua import configuration
+from residua.data.spec import Fit
+
+PartName = Literal["train", "validation", "test"]
+
+_CHUNK = 1024  # images whose float copies exist at a time
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """The images of one part of a data set, with their labels and names."""
+
+    name: PartName
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int64[Tensor, " n"]
+    """Positions in the data set's classes."""
+    files: tuple[str, ...]
+    """Paths below the source, with ``/``; a published set's images are named by part and position."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """Returns ``sha256:…`` over the images, the labels and the file names, in their order."""
+        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
+        for images in self.images.split(_CHUNK):
+            digest.update(images.cpu().contiguous().numpy().tobytes())
+        digest.update(self.labels.cpu().numpy().astype("<i8").tobytes())
+        digest.update("\0".join(self.files).encode())
+        return f"sha256:{digest.hexdigest()}"
+
+    def to(self, device: torch.device) -> "Part":
+        """Returns the part with images and labels on the device; itself where they are there already."""
+        if self.images.device == device:
+            return self
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """Says what an image becomes before the network sees it."""
+
+    image_size: tuple[int, int]
+    """Height and width in pixels."""
+    channels: int
+    """1 for grey, 3 for red, green and blue."""
+    fit: Fit = "crop"
+    """How an image of another shape is made to fit."""
+    mean: tuple[float, ...]
+    """Of pixels/255 over the training part: one a channel, or c · h · w of them, one a pixel."""
+    std: tuple[float, ...]
+    """Standard deviation of pixels/255 over the training part, one a channel."""
+
+    def __post_init__(self) -> None:
+        pixels = self.channels * self.image_size[0] * self.image_size[1]
+        configuration.check(self.channels in (1, 3), "channels", self.channels, "1 or 3")
+        configuration.check(
+            len(self.mean) in (self.channels, pixels),
+            "mean",
+            f"{len(self.mean)} values",
+            f"{self.channels} or {pixels}",
+        )
+        configuration.check(len(self.std) == self.channels, "std", f"{len(self.std)} values", f"{self.channels}")
+        configuration.check(min(self.std) > 0, "std", self.std, "values above 0")
+
+    def normalise(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Returns (pixels/255 − mean) / std as float32, channels-last in memory.
+
+        Computed in one pass as shift + pixels · scale, with scale = 1/(255 std) and shift = −mean/std.
+        """
+        b, c, h, w = images.shape
+        shift, scale = self._affine_on(images.device)
+        rows = images.permute(0, 2, 3, 1).reshape(b, h, w * c)
+        return torch.addcmul(shift, rows.float(), scale).view(b, h, w, c).permute(0, 3, 1, 2)
+
+    def _affine_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        if device not in self._affine:
+            shift, scale = self._affine[torch.device("cpu")]
+            self._affine[device] = (shift.to(device), scale.to(device))
+        return self._affine[device]
+
+    @cached_property
+    def _affine(self) -> dict[torch.device, tuple[Float32[Tensor, "r wc"], Float32[Tensor, "1 wc"]]]:
+        """Shift and scale of a row of pixels, channels side by side; r is h for a mean a pixel, else 1."""
+        height, width = self.image_size
+        mean, std = torch.tensor(self.mean, dtype=torch.float64), torch.tensor(self.std, dtype=torch.float64)
+        if len(self.mean) == self.channels:
+            means = mean.repeat(1, width)
+        else:
+            means = mean.view(self.channels, height, width).permute(1, 2, 0).reshape(height, -1)
+        stds = std.repeat(1, width)
+        return {torch.device("cpu"): ((-means / stds).float(), (1 / (255 * stds)).float())}
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """A source of labelled images, split into parts, with what its images become."""
+
+    source: str
+    """Name or folder as it was asked for."""
+    classes: tuple[str, ...]
+    parts: tuple[Part, ...]
+    """The training part first."""
+    preprocessing: Preprocessing
+    notes: tuple[str, ...] = ()
+    """Lines that the user should read before training."""
+    split_rule: str = "given"
+    """Who made each part, and by which rule."""
+    left_out: tuple[str, ...] = ()
+    """Files of the source that are in no part."""
+    sizes: tuple[tuple[int, int, int], ...] = ()
+    """Height, width and number of the images as found, the most frequent sizes first."""
+
+    @property
+    def train(self) -> Part:
+        """Returns the training part."""
+        return self.parts[0]
+
+    @property
+    def validation(self) -> Part | None:
+        """Returns the validation part, or None where nothing is held out for it."""
+        return self._part("validation")
+
+    @property
+    def test(self) -> Part | None:
+        """Returns the test part, or None where the source has none."""
+        return self._part("test")
+
+    def to(self, device: torch.device) -> "Dataset":
+        """Returns the data set with every part on the device."""
+        return replace(self, parts=tuple(part.to(device) for part in self.parts))
+
+    def split(self) -> dict[str, list[str]]:
+        """Returns the file names by part."""
+        return {part.name: list(part.files) for part in self.parts}
+
+    def card(self) -> dict[str, Any]:
+        """Describes the data for JSON: classes, counts, sizes, digests, split rule, notes, files left out."""
+        return {
+            "source": self.source,
+            "classes": list(self.classes),
+            "parts": {part.name: self._part_card(part) for part in self.parts},
+            "split_rule": self.split_rule,
+            "sizes": [{"height": h, "width": w, "images": n} for h, w, n in self.sizes],
+            "preprocessing": configuration.to_json(self.preprocessing),
+            "notes": list(self.notes),
+            "left_out": list(self.left_out),
+        }
+
+    def _part_card(self, part: Part) -> dict[str, Any]:
+        counts = torch.bincount(part.labels, minlength=len(self.classes)).tolist()
+        by_class = dict(zip(self.classes, counts, strict=True))
+        return {"images": len(part), "by_class": by_class, "digest": part.digest}
+
+    def _part(self, name: str) -> Part | None:
+        return next((part for part in self.parts if part.name == name), None)

@@ -1,0 +1,141 @@
+"""The one evaluation loop, and the metrics that all rooms above report.
+
+Notation: n images, k classes. Probabilities are the softmax of the network's logits.
+"""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from torch import Tensor, nn
+from torch.nn import functional
+
+from residua.data.dataset import Part, Preprocessing
+from residua.data.loader import evaluation_batches
+
+_RELIABILITY_BINS = 10
+_BATCH_SIZE = 256
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What a network said of a part of the data, beside the truth."""
+
+    logits: Float[Tensor, "n k"]
+    """On the processor, in float32."""
+    labels: Int64[Tensor, " n"]
+
+    @property
+    def probabilities(self) -> Float[Tensor, "n k"]:
+        """Returns the softmax of the logits; every row sums to one."""
+        return self.logits.softmax(1)
+
+    @property
+    def predicted(self) -> Int64[Tensor, " n"]:
+        """Returns the most probable class of each image."""
+        return self.logits.argmax(1)
+
+    @property
+    def accuracy(self) -> float:
+        """Returns the share of images whose most probable class is their label."""
+        return float((self.predicted == self.labels).double().mean())
+
+    @property
+    def loss(self) -> float:
+        """Returns the mean cross-entropy in nats, without label smoothing."""
+        return float(functional.cross_entropy(self.logits.double(), self.labels))
+
+
+def evaluate(
+    network: nn.Module,
+    part: Part,
+    preprocessing: Preprocessing,
+    *,
+    device: torch.device,
+    bfloat16: bool = False,
+) -> Outcome:
+    """Asks the network, in evaluation mode, about every image of a part once and in order.
+
+    The network's mode is restored. In float32 unless ``bfloat16``, which training uses between epochs.
+    """
+    was_training = network.training
+    network.eval()
+    logits = []
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        for batch in evaluation_batches(part, batch_size=_BATCH_SIZE, preprocessing=preprocessing, device=device):
+            logits.append(network(batch.images).float().cpu())
+    network.train(was_training)
+    return Outcome(logits=torch.cat(logits).clone(), labels=part.labels.cpu())
+
+
+def metrics(outcome: Outcome, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Returns the numbers that a run reports of one part, ready for JSON.
+
+    Accuracy comes with its 95 % Wilson interval from the number of images; precision and recall are
+    None where a class was never predicted or never present; the confusion matrix has the true classes
+    as rows.
+    """
+    correct, images = int((outcome.predicted == outcome.labels).sum()), len(outcome.labels)
+    return {
+        "accuracy": outcome.accuracy,
+        "interval": list(accuracy_interval(correct, images)),
+        "loss": outcome.loss,
+        "images": images,
+        "correct": correct,
+        "calibration_error": calibration_error(outcome),
+        "per_class": _per_class(outcome, classes),
+        "confusion": confusion_matrix(outcome.labels, outcome.predicted, labels=range(len(classes))).tolist(),
+        "reliability": reliability(outcome),
+    }
+
+
+def accuracy_interval(correct: int, images: int) -> tuple[float, float]:
+    """Returns the 95 % Wilson score interval of a proportion (Wilson 1927)."""
+    interval = binomtest(correct, images).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def reliability(outcome: Outcome) -> list[dict[str, float]]:
+    """Groups images by the probability of their predicted class, in ten equal bins; empty bins are left out."""
+    confidence, predicted = outcome.logits.double().softmax(1).max(1)
+    right = (predicted == outcome.labels).double()
+    bins = (confidence * _RELIABILITY_BINS).long().clamp(max=_RELIABILITY_BINS - 1)
+    rows = []
+    for index in range(_RELIABILITY_BINS):
+        inside = bins == index
+        if inside.any():
+            rows.append(
+                {
+                    "low": index / _RELIABILITY_BINS,
+                    "high": (index + 1) / _RELIABILITY_BINS,
+                    "confidence": float(confidence[inside].mean()),
+                    "accuracy": float(right[inside].mean()),
+                    "images": int(inside.sum()),
+                }
+            )
+    return rows
+
+
+def calibration_error(outcome: Outcome) -> float:
+    """Returns the expected calibration error: |confidence − accuracy|, mean over images (Guo 2017, Eq. 3)."""
+    rows = reliability(outcome)
+    return sum(row["images"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / len(outcome.labels)
+
+
+def _per_class(outcome: Outcome, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    columns = precision_recall_fscore_support(
+        outcome.labels, outcome.predicted, labels=range(len(classes)), zero_division=np.nan
+    )
+    return [
+        {"class": name, "precision": _known(p), "recall": _known(r), "f1": _known(f), "images": int(n)}
+        for name, p, r, f, n in zip(classes, *map(np.asarray, columns), strict=True)
+    ]
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

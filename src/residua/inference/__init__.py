@@ -1,0 +1,1 @@
+"""How a trained network is used: it needs no trainer."""

@@ -1,0 +1,171 @@
+"""The named networks: every name means one network, and a line says what to expect of it.
+
+Every ``resnet`` has a plain twin, ``plain34`` beside ``resnet34``: the same layers without shortcuts. What a
+name stands for is written in `families`; the numbers below are for each family's classes and images, and
+the errors are those of the papers' tables.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from residua.errors import BadSetting, unknown
+from residua.networks import families
+from residua.networks.spec import NetworkSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A named network: how it is made and what it says of itself."""
+
+    summary: str
+    """One line for a listing."""
+    make: partial[NetworkSpec]
+    """The family, with the size."""
+
+
+def names() -> tuple[str, ...]:
+    """Lists the names of all networks, plain twins after the residual networks."""
+    return (*PRESETS, *map(plain_name, PRESETS))
+
+
+def specification(name: str, *, classes: int | None = None, in_channels: int | None = None) -> NetworkSpec:
+    """Returns what ``name`` stands for, with other classes or image channels where these are given.
+
+    Example:
+        >>> specification("resnet20", classes=7).depth
+        20
+
+    Raises:
+        BadSetting: If no network has the name (with the nearest that exists), or a number is below 1.
+    """
+    residual = residual_name(name)
+    spec = PRESETS[residual].make()
+    changes = {"classes": classes, "in_channels": in_channels}
+    spec = replace(spec, **{field: number for field, number in changes.items() if number is not None})
+    return spec if name == residual else spec.plain_twin()
+
+
+def summary(name: str) -> str:
+    """Says in one line what the network is, how large, and what the paper measured with it.
+
+    Raises:
+        BadSetting: If no network has the name.
+    """
+    residual = residual_name(name)
+    if name == residual:
+        return PRESETS[name].summary
+    measured = PLAIN_ERRORS.get(name)
+    return f"The layers of {residual} without shortcuts" + (f"; {measured}" if measured else "")
+
+
+def description(name: str) -> str:
+    """Says at length what the network is: its line, then the docstring of its family.
+
+    Raises:
+        BadSetting: If no network has the name.
+    """
+    family = PRESETS[residual_name(name)].make.func
+    return f"{summary(name)}\n\n{inspect.getdoc(family)}"
+
+
+def plain_name(residual: str) -> str:
+    """Returns the name of a residual network's plain twin."""
+    return residual.replace("resnet", "plain", 1)
+
+
+def residual_name(name: str) -> str:
+    """Returns the residual network that ``name`` is, or is the plain twin of.
+
+    Raises:
+        BadSetting: If no network has the name.
+    """
+    residual = name.replace("plain", "resnet", 1) if name.startswith("plain") else name
+    if residual not in PRESETS:
+        raise BadSetting(unknown("network", name, names()))
+    return residual
+
+
+def _family(make: Callable[..., NetworkSpec], line: str, sizes: dict[str, tuple[Any, ...]]) -> dict[str, Preset]:
+    """Returns a family's presets; a size is the family's argument, then what its line is filled with."""
+    return {
+        name: Preset(summary=line.format(*filling), make=partial(make, size))
+        for name, (size, *filling) in sizes.items()
+    }
+
+
+PRESETS: dict[str, Preset] = {
+    **_family(
+        families.basic_for_photographs,
+        "Basic blocks for photographs: {} parameters, {} multiply-adds; ImageNet top-1 error {} %",
+        {
+            "resnet18": ((2, 2, 2, 2), "11.69 M", "1.81 G", "27.88"),
+            "resnet34": ((3, 4, 6, 3), "21.80 M", "3.66 G", "24.52"),
+        },
+    ),
+    **_family(
+        families.bottleneck_for_photographs,
+        "Bottlenecks for photographs: {} parameters, {} multiply-adds{}",
+        {
+            "resnet50": ((3, 4, 6, 3), "25.56 M", "4.09 G", "; ImageNet top-1 error 22.85 %"),
+            "resnet101": ((3, 4, 23, 3), "44.55 M", "7.80 G", "; ImageNet top-1 error 21.75 %"),
+            "resnet152": ((3, 8, 36, 3), "60.19 M", "11.51 G", "; ImageNet top-1 error 21.43 %"),
+            "resnet200": ((3, 24, 36, 3), "64.67 M", "15.01 G", ""),
+        },
+    ),
+    **_family(
+        families.basic_for_small_images,
+        "Basic blocks for small images, option A: {} parameters, {} multiply-adds{}",
+        {
+            "resnet8": (8, "0.08 M", "12.2 M", ""),
+            "resnet14": (14, "0.17 M", "26.4 M", ""),
+            "resnet20": (20, "0.27 M", "40.6 M", "; CIFAR-10 error 8.75 %"),
+            "resnet32": (32, "0.46 M", "68.9 M", "; CIFAR-10 error 7.51 %"),
+            "resnet44": (44, "0.66 M", "97.2 M", "; CIFAR-10 error 7.17 %"),
+            "resnet56": (56, "0.85 M", "125.5 M", "; CIFAR-10 error 6.97 %"),
+            "resnet110": (110, "1.73 M", "252.9 M", "; CIFAR-10 error 6.61 ± 0.16 %"),
+            "resnet1202": (1202, "19.42 M", "2829.2 M", "; CIFAR-10 error 7.93 %"),
+        },
+    ),
+    **_family(
+        families.bottleneck_for_small_images,
+        "Bottlenecks for small images: {} parameters, {} multiply-adds; CIFAR-10 error {} %",
+        {
+            "resnet164": (164, "1.70 M", "244.5 M", "5.93"),
+            "resnet1001": (1001, "10.33 M", "1487.8 M", "7.61"),
+        },
+    ),
+    **_family(
+        families.preactivated_for_small_images,
+        "Pre-activation bottlenecks for small images: {} parameters, {} multiply-adds; CIFAR-10 error {} %",
+        {
+            "resnet164-preactivation": (164, "1.70 M", "244.5 M", "5.46"),
+            "resnet1001-preactivation": (1001, "10.33 M", "1487.8 M", "4.92"),
+        },
+    ),
+    "resnet18-small-stem": Preset(
+        summary="18 wide layers behind a 3×3 stem: 11.17 M parameters, 555.4 M multiply-adds",
+        make=partial(families.wide_for_small_images),
+    ),
+    "resnet18-textbook": Preset(
+        summary="18 layers of a textbook, grey images: 11.18 M parameters, 318.7 M multiply-adds",
+        make=partial(families.textbook),
+    ),
+    "resnet34-no-norm": Preset(
+        summary="34 layers without norms: 21.38 M parameters, 299.1 M multiply-adds",
+        make=partial(families.without_norm),
+    ),
+    "resnet34-pooled": Preset(
+        summary="34 layers, pooled shortcuts, no norms: 21.79 M parameters, 3.66 G multiply-adds",
+        make=partial(families.pooled),
+    ),
+}
+"""What every name stands for; the plain twins follow from these."""
+
+PLAIN_ERRORS = {
+    "plain18": "ImageNet top-1 error 27.94 %",
+    "plain34": "ImageNet top-1 error 28.54 %",
+}
+"""What the paper measured without shortcuts (He et al. 2015, Table 2); its CIFAR-10 curves have no table."""

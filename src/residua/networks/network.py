@@ -1,0 +1,92 @@
+"""The network itself, built from its specification; it knows no data and no training."""
+
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from residua.networks.blocks import LAYOUTS, BlockShape, Preactivation, build_block
+from residua.networks.initialization import initialize
+from residua.networks.layers import joined, norm_and_activation
+from residua.networks.spec import NetworkSpec
+from residua.networks.stems import activates, build_stem
+
+
+@final
+class ResidualNetwork(nn.Module):
+    """Maps images to logits: stem, stages of blocks, global average pool, linear head.
+
+    `build` is the way to one: this class leaves its weights as torch's layers make them.
+
+    Attributes:
+        spec: What the network was built from.
+        stem: From the image to the stream.
+        stages: One `nn.Sequential` of blocks a stage.
+        tail: The last norm and activation of a pre-activation network, else the identity.
+        head: The linear layer from the pooled channels to the logits.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.stem = build_stem(spec)
+        self.stages = nn.ModuleList(_stage(spec, index) for index in range(len(spec.blocks)))
+        self.tail = _tail(spec)
+        self.head = nn.Linear(spec.out_channels[-1], spec.classes)
+
+    def feature_maps(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        """Returns the maps that the global average pool reads: what the last stage, and the tail, give."""
+        x = self.stem(images)
+        for stage in self.stages:
+            x = stage(x)
+        return self.tail(x)
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
+        """Returns the logits: no softmax, which belongs to the loss and to prediction."""
+        return self.head(self.feature_maps(images).mean(dim=(2, 3)))
+
+
+def build(spec: NetworkSpec, *, seed: int | None = None) -> ResidualNetwork:
+    """Returns the network of ``spec`` on the processor with freshly drawn weights.
+
+    Args:
+        spec: What to build.
+        seed: Draws the same weights for the same seed and leaves the global random state alone;
+            without one the weights come from the global state.
+    """
+    with torch.device("meta"):
+        network = ResidualNetwork(spec)
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    network.to_empty(device="cpu")
+    initialize(network, spec, generator=generator)
+    return network
+
+
+def _stage(spec: NetworkSpec, index: int) -> nn.Sequential:
+    into = spec.out_channels[index - 1] if index else spec.stem.width
+    width, out = spec.widths[index], spec.out_channels[index]
+    blocks = []
+    for position in range(spec.blocks[index]):
+        stride = spec.strides[index] if position == 0 else 1
+        shape = BlockShape(in_channels=into, width=width, out_channels=out, stride=stride)
+        is_first = index == 0 and position == 0
+        blocks.append(build_block(spec, shape, _preactivation(spec, shape, is_first=is_first)))
+        into = out
+    return nn.Sequential(*blocks)
+
+
+def _preactivation(spec: NetworkSpec, shape: BlockShape, *, is_first: bool) -> Preactivation:
+    """Says who holds a block's pre-activation (He et al. 2016, appendix, and the authors' code).
+
+    The first block and every block that changes shape share it between both paths; the
+    rule is the same for plain networks, so that twins have the same layers.
+    """
+    if is_first and activates(spec):
+        return "above"
+    return "shared" if is_first or shape.changes else "in_branch"
+
+
+def _tail(spec: NetworkSpec) -> nn.Module:
+    opens_with_norm = LAYOUTS[spec.order].before == "NA"
+    return joined(norm_and_activation(spec, spec.out_channels[-1]) if opens_with_norm else [])

@@ -1,0 +1,64 @@
+"""Collects a run's pictures from its images and its network."""
+
+import torch
+from torch.nn import functional
+
+from residua.data.augment import Moment, augment
+from residua.data.dataset import Dataset, Part
+from residua.diagnostics.activation_map import class_activation_maps
+from residua.networks.network import ResidualNetwork
+from residua.report.pictures import Mistake, Pictures
+from residua.training.fit import Fitted
+
+_SAMPLES = 32
+_MISTAKES = 12
+
+
+def pictures_of(fitted: Fitted) -> Pictures:
+    """Returns 32 training images as the first epoch showed them, and the twelve most confident mistakes."""
+    dataset = fitted.plan.dataset
+    samples, labels = _samples(fitted)
+    result = fitted.record.read("result")
+    if result["headline"] is None:
+        return Pictures(samples=samples, sample_labels=labels, mistakes=())
+    name = result["headline"]["part"]
+    part = next(part for part in dataset.parts if part.name == name)
+    rows = fitted.record.predictions(name)
+    return Pictures(samples=samples, sample_labels=labels, mistakes=_mistakes(rows, part, dataset, fitted.network))
+
+
+def _samples(fitted: Fitted) -> tuple[torch.Tensor, tuple[str, ...]]:
+    train, seed = fitted.plan.dataset.train, fitted.plan.asked.seed
+    indices = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:_SAMPLES]
+    at = Moment(seed=seed, epoch=1, step=0)
+    images = augment(train.images[indices], indices, fitted.plan.augment, at=at)
+    return images.contiguous(), tuple(fitted.plan.dataset.classes[label] for label in train.labels[indices].tolist())
+
+
+def _mistakes(rows: list[dict], part: Part, dataset: Dataset, network: ResidualNetwork) -> tuple[Mistake, ...]:
+    wrong = [index for index, row in enumerate(rows) if row["predicted"] != row["label"]]
+    wrong.sort(key=lambda index: -max(rows[index]["probabilities"]))
+    chosen = wrong[:_MISTAKES]
+    if not chosen:
+        return ()
+    images = part.images[torch.tensor(chosen)]
+    predicted = torch.tensor([dataset.classes.index(rows[index]["predicted"]) for index in chosen])
+    maps = class_activation_maps(network, dataset.preprocessing.normalise(images), predicted)
+    maps = functional.interpolate(maps[:, None], images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    return tuple(
+        Mistake(
+            file=rows[index]["file"],
+            label=rows[index]["label"],
+            predicted=rows[index]["predicted"],
+            probability=max(rows[index]["probabilities"]),
+            image=image.contiguous(),
+            activation_map=_scaled(activation),
+        )
+        for index, image, activation in zip(chosen, images, maps, strict=True)
+    )
+
+
+def _scaled(activation: torch.Tensor) -> torch.Tensor:
+    """Scales a map so that no evidence (0 and below) is 0 and the strongest is 1."""
+    positive = activation.clamp(min=0)
+    return positive / positive.max().clamp(min=1e-12)

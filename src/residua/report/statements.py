@@ -1,0 +1,74 @@
+"""The sentences that a report says of a result: its headline, and what must be read before it.
+
+A result is the dictionary in ``result.json``.
+"""
+
+from typing import Any
+
+from residua.report.numbers import images, interval, percent
+
+Result = dict[str, Any]
+
+
+def headline(result: Result) -> str:
+    """Says the accuracy, the part it is from, and its interval with what the interval leaves out."""
+    head = result.get("headline")
+    if not head:
+        return "no accuracy is known: no image was held out"
+    seen = images(head["images"], head["part"])
+    return f"{percent(head['accuracy'], head['images'])} on {seen} ({spread(result)})"
+
+
+def spread(result: Result) -> str:
+    """Says the 95 % interval of the headline, and that it knows of no other seed."""
+    head = result["headline"]
+    bounds = interval(head["interval"], head["images"])
+    return f"95 % interval {bounds}, from the number of images; other seeds not included"
+
+
+def cautions(result: Result) -> tuple[str, ...]:
+    """Lists what must be read before the headline, the gravest first; empty where nothing must."""
+    if not result.get("headline"):
+        return ("No image was held out, so nobody knows how well this network does on images it has not seen.",)
+    found = (_no_better(result), _optimistic(result), _often_evaluated(result))
+    return tuple(sentence for sentence in found if sentence)
+
+
+def baselines(result: Result) -> tuple[tuple[str, float], ...]:
+    """Lists what needs no network, by name and accuracy on the headline's part."""
+    known = result.get("baselines") or {}
+    rows = []
+    if linear := known.get("logistic_regression"):
+        rows.append((linear.get("description") or "logistic regression on 16×16 pixels", linear["accuracy"]))
+    if majority := known.get("majority"):
+        rows.append((f"always the commonest class, “{majority['class']}”", majority["accuracy"]))
+    return tuple(rows)
+
+
+def _no_better(result: Result) -> str:
+    head = result["headline"]
+    if head.get("beats_baselines", True):
+        return ""
+    lower = head["interval"][0]
+    unbeaten = [(name, accuracy) for name, accuracy in baselines(result) if accuracy >= lower]
+    scores = " and ".join(f"{name} ({percent(accuracy, head['images'])})" for name, accuracy in unbeaten)
+    worse = any(accuracy >= head["accuracy"] for _, accuracy in unbeaten)
+    verdict = "no better than" if worse or not unbeaten else "not clearly better than"
+    return f"This network is {verdict} {scores or 'what needs no network'}: do not rely on it."
+
+
+def _optimistic(result: Result) -> str:
+    head = result["headline"]
+    if not head.get("optimistic", False):
+        return ""
+    return (
+        f"The accuracy is from the {head['part']} part, which was also used to choose the epoch: "
+        "it is optimistic. Images that no choice has seen would give a fair number."
+    )
+
+
+def _often_evaluated(result: Result) -> str:
+    times = result["parts"].get("test", {}).get("evaluations", 1)
+    if times <= 1:
+        return ""
+    return f"The test part was evaluated {times} times: whoever chooses by its accuracy makes it optimistic."

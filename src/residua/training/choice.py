@@ -1,0 +1,99 @@
+"""The written rule for what a user leaves open: network and epochs, from image size, number and processor.
+
+1. Images under 64 pixels take a network that keeps their size in its stem, others one for photographs.
+   Each kind has a ladder of networks, the most accurate first.
+2. A budget of time (4 minutes, or ``--minutes``) times the rate of this kind of processor says how many
+   multiply-adds may be spent. The first network on the ladder that can see every image `fewest` times
+   within it is taken, or else the last one.
+3. Epochs are what the budget then holds, between 1 and `most`.
+4. A step takes 256 small images or 32 photographs, and fewer where an epoch would have fewer than 20 steps.
+
+The rates are nominal, so that the same command chooses the same on every machine of a kind; with
+``--minutes`` the epochs come from a measured step instead.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, final
+
+PHOTOGRAPH_SIDE = 64
+DEFAULT_MINUTES = 4.0
+_FEWEST_STEPS, _SMALLEST_BATCH = 20, 16
+Processor = Literal["gpu", "bfloat16", "float32"]
+
+# Multiply-adds of forward passes trained a second: on a processor, for each core; measured with resnet20
+# at 32×32 and resnet18 at 224×224, rounded down.
+RATES: dict[Processor, float] = {"bfloat16": 35e9, "float32": 18e9, "gpu": 4e12}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Ladder:
+    """The networks for one kind of images."""
+
+    networks: tuple[str, ...]
+    """Catalogue names, the most accurate first."""
+    fewest: int
+    """Epochs below which a smaller network learns more in the same time."""
+    most: int
+    """Epochs above which more bring little."""
+    batch_size: int
+    """Examples per step where there are enough for 20 steps an epoch."""
+
+
+SMALL = Ladder(networks=("resnet20", "resnet14", "resnet8"), fewest=12, most=40, batch_size=256)
+PHOTOGRAPHS = Ladder(networks=("resnet50", "resnet34", "resnet18"), fewest=30, most=60, batch_size=32)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What the rule chose, and why."""
+
+    network: str
+    epochs: int
+    batch_size: int
+    reason: str
+
+
+def ladder(side: int) -> Ladder:
+    """Returns the ladder for images whose shorter side is ``side`` pixels."""
+    return SMALL if side < PHOTOGRAPH_SIDE else PHOTOGRAPHS
+
+
+def choose(
+    side: int,
+    images: int,
+    *,
+    processor: Processor,
+    cores: int,
+    minutes: float | None,
+    network: str | None,
+    multiply_adds: Callable[[str], int],
+) -> Choice:
+    """Returns network and epochs by the rule; a network that is given is kept.
+
+    Args:
+        side: Shorter side of the images, in pixels.
+        images: Number of training images.
+        processor: What computes.
+        cores: Cores of a processor; ignored for a GPU.
+        minutes: Time for the training steps; None takes the default.
+        network: The user's choice, or None.
+        multiply_adds: Gives one forward pass's multiply-adds for a network's name.
+    """
+    steps = ladder(side)
+    names = (network,) if network else steps.networks
+    rate = RATES[processor] * (1 if processor == "gpu" else cores)
+    affordable = 60 * (minutes or DEFAULT_MINUTES) * rate / images
+
+    def epochs(name: str) -> int:
+        return max(1, min(steps.most, int(affordable / multiply_adds(name))))
+
+    chosen = next((name for name in names if epochs(name) >= steps.fewest), names[-1])
+    where = "a GPU" if processor == "gpu" else f"{cores} core{'s' * (cores != 1)} ({processor})"
+    reason = f"{images:,} images of {side} pixels in about {minutes or DEFAULT_MINUTES:g} min on {where}"
+    batch_size = steps.batch_size
+    while batch_size > _SMALLEST_BATCH and images < _FEWEST_STEPS * batch_size:
+        batch_size //= 2
+    return Choice(network=chosen, epochs=epochs(chosen), batch_size=batch_size, reason=reason)

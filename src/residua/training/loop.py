@@ -1,0 +1,160 @@
+"""The training loop: one epoch is a walk over its batches, one step is forward, backward, update.
+
+It knows no files and no terminal: `fit` gives it what to do between steps and between epochs.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from residua.data.augment import AugmentSpec
+from residua.data.dataset import Dataset
+from residua.data.loader import Batch, BatchPlan, batches
+from residua.errors import NonFiniteLoss
+from residua.training.recipe import Recipe
+from residua.training.state import State
+
+_READ_EVERY_ON_GPU = 16  # reading the loss waits for the device
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """What stays the same from the first step of a run to its last."""
+
+    dataset: Dataset
+    recipe: Recipe
+    augment: AugmentSpec
+    batch_size: int
+    """Examples per optimizer step, at most the whole training part."""
+    epochs: int
+    seed: int
+    device: torch.device
+    bfloat16: bool
+    """Whether convolutions and the linear layer compute in bfloat16; weights stay float32."""
+    forward: Callable[[Tensor], Tensor]
+    """The network, or its compiled form."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Returns the steps of one epoch; a last batch below the batch size is left out of that epoch."""
+        return len(self.dataset.train.labels) // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Returns the steps of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+
+def take_steps(course: Course, state: State) -> Iterator[int]:
+    """Takes the steps that are left of the epoch in ``state.position``, and yields each one's images after it.
+
+    Raises:
+        NonFiniteLoss: At the first step whose loss is no finite number; on a processor, where the loss is
+            read at every step, that step changes no weight.
+    """
+    state.network.train()
+    position, data = state.position, course.dataset
+    plan = BatchPlan(
+        batch_size=course.batch_size,
+        seed=course.seed,
+        epoch=position.epoch,
+        first_step=position.step,
+        augment=course.augment,
+        drop_last=True,
+    )
+    unread: list[tuple[Tensor, Tensor]] = []
+    began = time.perf_counter()
+    for batch in batches(data.train, plan=plan, device=course.device, preprocessing=data.preprocessing):
+        _step(course, state, batch, unread)
+        position.step += 1
+        position.total_steps += 1
+        now = time.perf_counter()
+        position.training_seconds += now - began
+        position.seconds += now - began
+        yield len(batch.labels)
+        began = time.perf_counter()
+
+
+def _step(course: Course, state: State, batch: Batch, unread: list[tuple[Tensor, Tensor]]) -> None:
+    """Takes one optimizer step: schedule, forward, backward, clip, update."""
+    factor = course.recipe.schedule.at(state.position.total_steps, course.steps)
+    for group in state.optimizer.param_groups:
+        group["lr"] = course.recipe.optimizer.learning_rate * factor
+    loss, correct = _forward(course, batch)
+    unread.append((loss.detach(), correct))
+    every = _READ_EVERY_ON_GPU if course.device.type == "cuda" else 1
+    if len(unread) >= every or state.position.step + 1 == course.steps_per_epoch:
+        _read(unread, state, course, batch)
+    loss.backward()
+    if course.recipe.gradient_clip_norm is not None:
+        nn.utils.clip_grad_norm_(state.network.parameters(), course.recipe.gradient_clip_norm)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+
+
+def _forward(course: Course, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Returns the mean loss over the batch and the number of images classified rightly."""
+    with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
+        logits = course.forward(batch.images)
+    logits = logits.float()
+    loss = functional.cross_entropy(logits, batch.labels, label_smoothing=course.recipe.label_smoothing)
+    return loss, (logits.detach().argmax(1) == batch.labels).sum()
+
+
+def _read(unread: list[tuple[Tensor, Tensor]], state: State, course: Course, batch: Batch) -> None:
+    """Adds the losses not yet read to the epoch's sums, and empties the list."""
+    losses = torch.stack([loss for loss, _ in unread]).tolist()
+    right = torch.stack([correct for _, correct in unread]).tolist()
+    first = state.position.total_steps - len(losses) + 2
+    for offset, loss in enumerate(losses):
+        if loss - loss != 0:  # neither infinity nor NaN minus itself is 0
+            with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
+                where = first_bad_layer(state.network, batch.images)
+            raise NonFiniteLoss(_non_finite(loss, first + offset, where, course.recipe))
+    size = course.batch_size
+    state.position.loss_sum += size * sum(losses)
+    state.position.correct += sum(right)
+    state.position.seen += size * len(losses)
+    unread.clear()
+
+
+def _non_finite(loss: float, step: int, where: str, recipe: Recipe) -> str:
+    rate = recipe.optimizer.learning_rate
+    return (
+        f"the loss is {loss} at step {step} (first bad value: {where}); usual remedies: "
+        f"--set optimizer.learning_rate={rate / 10:g}, --set gradient_clip_norm=1, --set precision=float32, "
+        "or for a net without norm --set network.initialization=zero_last"
+    )
+
+
+def first_bad_layer(network: nn.Module, images: Tensor) -> str:
+    """Names the first tensor that is not finite: a weight, the images, or a layer's output in order of computation."""
+    for name, parameter in network.named_parameters():
+        if not parameter.isfinite().all():
+            return f"the weight {name}"
+    if not images.isfinite().all():
+        return "the images"
+    found: list[str] = []
+
+    def watch(name: str) -> Callable[..., None]:
+        def look(_module: nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, Tensor) and not output.isfinite().all():
+                found.append(f"the output of {name}")
+
+        return look
+
+    leaves = [(name, module) for name, module in network.named_modules() if not any(module.children())]
+    handles = [module.register_forward_hook(watch(name)) for name, module in leaves]
+    try:
+        with torch.no_grad():
+            network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else "the loss itself"

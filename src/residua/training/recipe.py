@@ -1,0 +1,152 @@
+"""What a training run does with its images: recipes are data, and each says what it promises.
+
+`recipe` gives one by name; single fields are changed with ``--set optimizer.learning_rate=0.1``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from residua.configuration import check, check_choices
+from residua.errors import BadSetting, unknown
+from residua.training.schedules import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """Says how a gradient becomes a step."""
+
+    kind: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    learning_rate: float = 0.4
+    """Peak of the schedule, for the recipe's batch size (for 256 where that is left to the rule)."""
+    momentum: float = 0.9
+    """For ``sgd`` and ``rmsprop``; the first beta of ``adam`` and ``adamw``."""
+    nesterov: bool = True
+    """For ``sgd`` only."""
+    second_moment_decay: float = 0.999
+    """The second beta of ``adam`` and ``adamw``; the smoothing of ``rmsprop``."""
+    weight_decay: float = 5e-4
+    """Coupled (added to the gradient) but for ``adamw``, where it is decoupled."""
+    decay_norm_and_bias: bool = False
+    """Whether tensors of one dimension (biases, norms' scale and shift) are decayed too."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "above 0")
+        check(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "0 up to but not 1")
+        check(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or above")
+        nesterov_moves = not (self.kind == "sgd" and self.nesterov and self.momentum == 0)
+        check(nesterov_moves, "optimizer.nesterov", self.nesterov, "false where momentum is 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Says how a network learns: everything but the network and the images."""
+
+    name: str
+    epochs: int | None = None
+    """Passes over the training part; None leaves them to the written rule (`residua.training.choice`)."""
+    batch_size: int | None = None
+    """Examples per optimizer step; None leaves them to the rule, which scales the learning rate with them."""
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    label_smoothing: float = 0.0
+    """Share of the target spread evenly over all classes."""
+    gradient_clip_norm: float | None = None
+    """Largest norm of the gradient over all parameters; None does not clip."""
+    crop_padding: int | None = None
+    """Pixels added on every side before a random crop of the old size; None follows the source, 0 is off."""
+    flip: Literal["auto", "none", "random", "alternating"] = "auto"
+    """Mirroring left to right; ``auto`` follows the source (off for digits)."""
+    padding: Literal["auto", "reflect", "zero"] = "auto"
+    """What the crop's padding holds."""
+    per_pixel_mean: bool = False
+    """Whether the mean that is taken off belongs to each pixel (He 2015), not to each channel."""
+    validation_fraction: float = 0.1
+    """Share of the training images held out to choose the epoch, at most 5,000; 0 holds out none."""
+    choose: Literal["best", "last"] = "best"
+    """The epoch that is kept: the best on validation, or the last."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of convolutions and linear layers; weights are float32. ``auto``: bfloat16 where it is native."""
+    compile: bool = False
+    """Whether ``torch.compile`` makes the training step; pays on a GPU, not on a processor."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check(
+            self.batch_size is None or self.batch_size >= 1,
+            "batch_size",
+            self.batch_size,
+            "1 or above, or none",
+        )
+        check(self.epochs is None or self.epochs >= 1, "epochs", self.epochs, "1 or above, or none for the rule")
+        check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 up to but not 1")
+        check(0 <= self.validation_fraction < 0.9, "validation_fraction", self.validation_fraction, "0 to 0.9")
+        clip = self.gradient_clip_norm
+        check(clip is None or clip > 0, "gradient_clip_norm", clip, "above 0, or none")
+        blind = self.choose == "best" and self.validation_fraction == 0
+        check(not blind, "choose", self.choose, "last, where no validation part is held out")
+
+
+def default() -> Recipe:
+    """One-cycle SGD with Nesterov momentum, label smoothing 0.1, no decay on norm and bias.
+
+    Holds out a validation part (a tenth, at most 5,000 images), which chooses the epoch.
+    """
+    return Recipe(name="default", label_smoothing=0.1)
+
+
+def he2015() -> Recipe:
+    """He et al. 2015, §4.2: the CIFAR-10 protocol, 64,000 steps of 128 images.
+
+    SGD 0.1 with momentum 0.9, divided by 10 at 32,000 and 48,000 steps, weight decay 1e-4 on everything,
+    per-pixel mean, pad 4 with zeros, crop, flip. Trains on all training images; the last epoch is the
+    result, never the best one. (resnet110 warms up at 0.01 for about 400 steps:
+    ``--set schedule.warmup_fraction=0.006``.) Pixels are also divided by their channel's standard deviation,
+    which the batch norm after the first convolution cancels.
+    """
+    return Recipe(
+        name="he2015",
+        epochs=164,
+        batch_size=128,
+        optimizer=Optimizer(learning_rate=0.1, nesterov=False, weight_decay=1e-4, decay_norm_and_bias=True),
+        schedule=Schedule(kind="step", warmup_fraction=0.0, milestones=(0.5, 0.75)),
+        crop_padding=4,
+        flip="random",
+        padding="zero",
+        per_pixel_mean=True,
+        validation_fraction=0.0,
+        choose="last",
+    )
+
+
+def textbook() -> Recipe:
+    """The textbook's loop: plain SGD 0.05, batch 256, 10 epochs, no augmentation, no decay.
+
+    Holds out no validation part; the last epoch is the result.
+    """
+    return Recipe(
+        name="textbook",
+        epochs=10,
+        batch_size=256,
+        optimizer=Optimizer(learning_rate=0.05, momentum=0.0, nesterov=False, weight_decay=0.0),
+        schedule=Schedule(kind="constant", warmup_fraction=0.0),
+        crop_padding=0,
+        flip="none",
+        validation_fraction=0.0,
+        choose="last",
+    )
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {"default": default, "he2015": he2015, "textbook": textbook}
+
+
+def recipe(name: str) -> Recipe:
+    """Returns a recipe by name.
+
+    Raises:
+        BadSetting: If there is none, with the nearest name.
+    """
+    if name not in RECIPES:
+        raise BadSetting(unknown("recipe", name, RECIPES))
+    return RECIPES[name]()

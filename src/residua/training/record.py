@@ -1,0 +1,147 @@
+"""The run directory: what `fit` writes while it trains and what everybody reads afterwards.
+
+    RUN/run.json              what was asked and where it stands: "training", "stopped" or "finished"
+    RUN/specification.json    the network as data; network.json, its sizes stage by stage
+    RUN/recipe.json           how it learned; data.json, the images and their parts; split.json, the files of each part
+    RUN/environment.json      the machine and the versions
+    RUN/metrics.jsonl         a line an epoch
+    RUN/result.json           the headline, the numbers of each part, the baselines
+    RUN/predictions-PART.jsonl  file, label, predicted class and probabilities of each held-out image
+    RUN/model.safetensors     the weights with all that is needed to use them
+    RUN/checkpoint.pt         where to go on; gone when the run is finished
+    RUN/report.html, figures/ the report
+
+Every file is written whole or not at all.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from residua import files
+from residua.errors import BadRun, BadSetting
+
+DEFAULT_ROOT = Path("runs")
+
+
+@final
+@dataclass(frozen=True)
+class Record:
+    """Reads and writes one run directory."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Returns where the state of an unfinished run is kept."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def model(self) -> Path:
+        """Returns where the weights are kept, with all that is needed to use them."""
+        return self.path / "model.safetensors"
+
+    @property
+    def report(self) -> Path:
+        """Returns where the report is."""
+        return self.path / "report.html"
+
+    @property
+    def status(self) -> str:
+        """Returns ``training``, ``stopped`` or ``finished``."""
+        return str(self.read("run").get("status"))
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Reads one of the JSON files by its name without suffix."""
+        return files.read_json(self.path / f"{name}.json")
+
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """Writes one of the JSON files by its name without suffix."""
+        files.write_json(self.path / f"{name}.json", value)
+
+    def update(self, **values: Any) -> None:
+        """Changes single values of ``run.json``."""
+        self.write("run", {**self.read("run"), **values})
+
+    def epochs(self) -> list[dict[str, Any]]:
+        """Reads ``metrics.jsonl``, one row an epoch."""
+        return files.read_json_lines(self.path / "metrics.jsonl")
+
+    def predictions(self, part: str) -> list[dict[str, Any]]:
+        """Reads what the network said of each image of a held-out part."""
+        return files.read_json_lines(self.path / f"predictions-{part}.jsonl")
+
+    def require_finished(self) -> "Record":
+        """Returns itself.
+
+        Raises:
+            BadRun: If the run has not finished, with the command that finishes it.
+        """
+        if self.status != "finished":
+            raise BadRun(
+                f"{self.path} is {self.status}, not finished; `residua train --resume {self.path}` goes on with it"
+            )
+        return self
+
+
+def create(source: str, network: str, out: Path | None) -> Record:
+    """Makes a new, empty run directory: ``out``, or the next free ``runs/SOURCE-NETWORK-NUMBER``.
+
+    Raises:
+        BadSetting: If ``out`` exists and is not an empty folder, or cannot be made.
+    """
+    if out is not None:
+        return Record(_make(out))
+    stem = re.sub(r"[^\w.-]+", "_", f"{source}-{network}").strip(".") or "run"
+    taken = [
+        int(match[1])
+        for path in DEFAULT_ROOT.glob("*")
+        if (match := re.fullmatch(re.escape(stem) + r"-(\d+)", path.name))
+    ]
+    number = max(taken, default=0) + 1
+    while True:
+        path = DEFAULT_ROOT / f"{stem}-{number}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise BadSetting(f"cannot make {path} ({error.strerror}); choose a place with --out") from error
+        else:
+            return Record(path)
+
+
+def find(name: str | os.PathLike[str]) -> Record:
+    """Returns the run that ``name`` means: a directory, a name under ``runs/``, or ``last``, the newest there.
+
+    Raises:
+        BadRun: If there is no such run; names those that exist.
+    """
+    if str(name) == "last":
+        return _newest()
+    for path in (Path(name), DEFAULT_ROOT / Path(name)):
+        if (path / "run.json").is_file():
+            return Record(path)
+    known = ", ".join(sorted(path.parent.name for path in DEFAULT_ROOT.glob("*/run.json"))[-5:])
+    there = f"in {DEFAULT_ROOT}/ there are: {known}" if known else "`residua train` makes one"
+    raise BadRun(f"{name} is no run; {there}")
+
+
+def _newest() -> Record:
+    created = {path.parent: str(files.read_json(path).get("created")) for path in DEFAULT_ROOT.glob("*/run.json")}
+    if not created:
+        raise BadRun(f"there is no run in {DEFAULT_ROOT.resolve()} yet; `residua train` makes one")
+    return Record(max(created, key=lambda path: created[path]))
+
+
+def _make(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        occupied = any(path.iterdir())
+    except OSError as error:
+        raise BadSetting(f"cannot make the run directory {path} ({error.strerror}); choose another --out") from error
+    if occupied:
+        raise BadSetting(f"{path} exists and is not empty; choose another --out, or remove it yourself")
+    return path

@@ -1,0 +1,310 @@
+"""The public verbs: each wires rooms together in a few lines."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, final
+
+from torch import nn
+
+from residua import artifact, evaluation, files, machine
+from residua.data import sources
+from residua.data.dataset import Part
+from residua.data.foreign import foreign_part
+from residua.errors import BadRun
+from residua.inference.predictor import Prediction, Predictor, Unreadable
+from residua.networks import catalogue, cost
+from residua.networks import network as network_module
+from residua.networks.cost import Inspection
+from residua.networks.spec import NetworkSpec
+from residua.report import notebook, page
+from residua.report.gather import pictures_of
+from residua.report.terminal import observer_for_here, transfer_progress
+from residua.training import fit as fitting
+from residua.training import record
+from residua.training.fit import Fitted
+from residua.training.plan import Plan, TrainSpec
+from residua.training.record import Record
+
+
+@final
+class Run:
+    """A finished run: its numbers, its report, and its network, ready to predict.
+
+    Example:
+        >>> run = residua.train("digits")
+        >>> run.metrics["accuracy"], run.report
+        >>> run.predict("seven.png").label
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._record = record.find(path).require_finished()
+
+    @property
+    def path(self) -> Path:
+        """Returns the run directory."""
+        return self._record.path
+
+    @property
+    def report(self) -> Path:
+        """Returns the report's page."""
+        return self._record.report
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Returns the numbers of the part that the headline is from: accuracy, interval, loss, per class, …"""
+        result = self._record.read("result")
+        return result["parts"][result["headline"]["part"]]
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Returns one row an epoch."""
+        return self._record.epochs()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Returns the class names in the order of the network's outputs."""
+        return self._predictor.classes
+
+    def network(self) -> nn.Module:
+        """Builds the trained network, in evaluation mode, returning logits."""
+        return artifact.load(self._record.model).network()
+
+    def predict(self, image: Any) -> Prediction:
+        """Predicts one image: a path, a Pillow image, or an array of 8-bit pixels (h × w or h × w × 3).
+
+        Raises:
+            BadData: If it cannot be read.
+        """
+        return self._predictor.predict(image)
+
+    def predict_files(self, paths: Iterable[Path]) -> Iterator[Prediction | Unreadable]:
+        """Predicts files in order, a batch at a time; one that cannot be read is reported, the others go on."""
+        return self._predictor.predict_files(paths)
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return Predictor(artifact.load(self._record.model))
+
+    def __repr__(self) -> str:
+        headline = self._record.read("result")["headline"]
+        return f"Run({str(self.path)!r}, {headline['part']} accuracy {headline['accuracy']:.4f})"
+
+    def _repr_html_(self) -> str:
+        return notebook.run_html(self.path)
+
+
+def train(
+    source: str | os.PathLike[str] = "digits",
+    *,
+    network: str | NetworkSpec | None = None,
+    recipe: str = "default",
+    epochs: int | None = None,
+    minutes: float | None = None,
+    image_size: int | None = None,
+    fit: Literal["crop", "pad", "squash"] = "crop",
+    group: str | None = None,
+    data_root: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    out: str | os.PathLike[str] | None = None,
+    settings: Sequence[str] = (),
+) -> Run:
+    """Trains a residual network on images and writes a run with its report.
+
+    Sets up the process as a training run needs it (`residua.machine.prepare_process`).
+
+    Args:
+        source: ``digits``, ``fashion-mnist``, ``cifar10``, or a folder of class folders.
+        network: Name or specification; None follows the written rule (`residua.training.choice`).
+        recipe: How it learns: ``default``, ``he2015`` or ``textbook``.
+        epochs: Passes over the training part; None follows the recipe or the rule.
+        minutes: Time for the whole command; epochs are fitted to it.
+        image_size: Side of the square the network sees, in pixels; None follows the source.
+        fit: How a photograph becomes a square.
+        group: Regular expression on file names; images with the same match stay in one part.
+        data_root: Folder of the named sets; None follows ``RESIDUA_DATA``.
+        seed: Of the weights, the order and the augmentation.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
+        out: The run directory; None takes the next free ``runs/SOURCE-NETWORK-NUMBER``.
+        settings: ``name=value`` for single fields, as ``--set`` takes them.
+
+    Raises:
+        ResiduaError: For whatever cannot work, before the first step; later `Interrupted` or `NonFiniteLoss`.
+    """
+    asked = TrainSpec(
+        source=os.fspath(source),
+        network=network,
+        recipe=recipe,
+        epochs=epochs,
+        minutes=minutes,
+        image_size=image_size,
+        fit=fit,
+        group=group,
+        data_root=None if data_root is None else os.fspath(data_root),
+        seed=seed,
+        device=device,
+        settings=tuple(settings),
+    )
+    machine.prepare_process()
+    with transfer_progress() as progress:
+        fitted = fitting.fit(
+            asked, out=None if out is None else Path(out), observers=[observer_for_here()], progress=progress
+        )
+    return _reported(fitted)
+
+
+def resume(run: str | os.PathLike[str]) -> Run:
+    """Goes on with a stopped run to the result it would have had.
+
+    Raises:
+        BadRun: If it is finished, has no checkpoint, or its images have changed.
+    """
+    machine.prepare_process()
+    with transfer_progress() as progress:
+        fitted = fitting.resume(os.fspath(run), observers=[observer_for_here()], progress=progress)
+    return _reported(fitted)
+
+
+def load(run: str | os.PathLike[str] = "last") -> Run:
+    """Opens a finished run: a directory, a name under ``runs/``, or ``last``."""
+    return Run(run)
+
+
+def predict(run: str | os.PathLike[str], image: Any) -> Prediction:
+    """Predicts one image with a run's network."""
+    return load(run).predict(image)
+
+
+def build(
+    network: str | NetworkSpec,
+    *,
+    classes: int | None = None,
+    in_channels: int | None = None,
+    seed: int | None = None,
+) -> nn.Module:
+    """Builds an ordinary module that maps images [b, c, h, w] to logits [b, classes].
+
+    Args:
+        network: Catalogue name (`list_networks` names them) or a specification.
+        classes: None keeps the specification's.
+        in_channels: Channels of the images; None keeps the specification's.
+        seed: Draws the same weights for the same seed; None draws from torch's global state.
+
+    Raises:
+        BadSetting: If there is no such network, with the nearest name.
+    """
+    return network_module.build(_specification(network, classes, in_channels), seed=seed)
+
+
+def inspect(
+    network: str | NetworkSpec,
+    input: tuple[int, int, int] | None = None,  # noqa: A002 - the word of the command line
+    *,
+    classes: int | None = None,
+) -> Inspection:
+    """Tells what a network costs, stage by stage and layer by layer.
+
+    Args:
+        network: Catalogue name or specification.
+        input: Channels, height and width; None takes 224×224 for a network for photographs, else 32×32.
+        classes: None keeps the specification's.
+    """
+    spec = _specification(network, classes, input[0] if input else None)
+    side = 224 if spec.for_photographs else 32
+    return cost.inspect(spec, input or (spec.in_channels, side, side))
+
+
+def list_networks() -> dict[str, str]:
+    """Returns the name of every network with what it is, in one line."""
+    return {name: catalogue.summary(name) for name in catalogue.names()}
+
+
+def download(names: Iterable[str], data_root: str | os.PathLike[str] | None = None) -> list[Path]:
+    """Fetches named sets ahead of their use and returns where they are.
+
+    Raises:
+        DownloadFailed: With the address, the place for the file and its checksum.
+    """
+    root = None if data_root is None else os.fspath(data_root)
+    with transfer_progress() as progress:
+        return [sources.download(name, root, progress=progress) for name in names]
+
+
+def evaluate(
+    run: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, *, data_root: str | None = None
+) -> dict[str, Any]:
+    """Measures a run's network on its own held-out part, or on another source.
+
+    Of another source the test part is used where it has one of its own, else every image; classes are
+    matched by name. Each evaluation is kept in ``evaluations.jsonl``; those on the run's own test part are
+    counted in its result, because choosing by them makes the accuracy optimistic.
+
+    Raises:
+        BadData: If the source has a class that the network does not know.
+        BadRun: If the run's own images have changed.
+    """
+    opened = record.find(run).require_finished()
+    kept = artifact.load(opened.model)
+    machine.prepare_process()
+    with transfer_progress() as progress:
+        if source is None:
+            part = _own_part(fitting.planned(opened, data_root=data_root, progress=progress))
+        else:
+            place = os.fspath(source)
+            part = foreign_part(place, kept.preprocessing, kept.classes, data_root, progress=progress)
+    device = machine.device()
+    outcome = evaluation.evaluate(kept.network().to(device), part, kept.preprocessing, device=device)
+    numbers = evaluation.metrics(outcome, kept.classes)
+    _remember(opened, part, None if source is None else os.fspath(source), numbers)
+    return {
+        "source": opened.read("run")["source"] if source is None else os.fspath(source),
+        "part": part.name,
+        **numbers,
+    }
+
+
+def write_report(run: str | os.PathLike[str]) -> Path:
+    """Draws a finished run's report again, from its files and its source's images."""
+    opened = record.find(run).require_finished()
+    machine.prepare_process()
+    with transfer_progress() as progress:
+        return page.write_report(opened.path, pictures_of(fitting.reopen(opened, progress=progress)))
+
+
+def _reported(fitted: Fitted) -> Run:
+    page.write_report(fitted.record.path, pictures_of(fitted))
+    return Run(fitted.record.path)
+
+
+def _specification(network: str | NetworkSpec, classes: int | None, in_channels: int | None) -> NetworkSpec:
+    if isinstance(network, str):
+        return catalogue.specification(network, classes=classes, in_channels=in_channels)
+    return replace(network, classes=classes or network.classes, in_channels=in_channels or network.in_channels)
+
+
+def _own_part(plan: Plan) -> Part:
+    part = plan.dataset.test or plan.dataset.validation
+    if part is None:
+        raise BadRun("the run held no images out; name a source to evaluate it on")
+    return part
+
+
+def _remember(opened: Record, part: Part, source: str | None, numbers: dict[str, Any]) -> None:
+    """Adds a line to the run's evaluations, and counts it where it was on the run's own part."""
+    path = opened.path / "evaluations.jsonl"
+    row = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source": source,
+        "part": part.name,
+        "images": numbers["images"],
+        "accuracy": numbers["accuracy"],
+    }
+    files.write_json_lines(path, [*(files.read_json_lines(path) if path.is_file() else []), row])
+    if source is None:
+        result = opened.read("result")
+        result["parts"][part.name]["evaluations"] += 1
+        opened.write("result", result)

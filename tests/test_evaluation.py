@@ -1,0 +1,70 @@
+import math
+
+import pytest
+import torch
+from sklearn.metrics import log_loss
+
+from residua.data.dataset import Part, Preprocessing
+from residua.evaluation import Outcome, accuracy_interval, calibration_error, evaluate, metrics, reliability
+
+PLAIN = Preprocessing(image_size=(4, 4), channels=1, mean=(0.0,), std=(1.0,))
+
+
+def outcome_of(probabilities: list[list[float]], labels: list[int]) -> Outcome:
+    return Outcome(logits=torch.tensor(probabilities).log(), labels=torch.tensor(labels))
+
+
+FOUR = outcome_of([[0.92, 0.08], [0.62, 0.38], [0.27, 0.73], [0.84, 0.16]], [0, 1, 1, 0])
+
+
+def test_accuracy_and_loss_are_those_of_scikit_learn():
+    assert FOUR.accuracy == 0.75
+    assert FOUR.loss == pytest.approx(log_loss(FOUR.labels, FOUR.logits.double().softmax(1)), abs=1e-6)
+
+
+def test_the_interval_is_wilsons():
+    """Wilson 1927: for 8 of 10, the published 95 % interval is 0.490 to 0.943."""
+    assert accuracy_interval(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert accuracy_interval(0, 10)[0] == 0
+    assert accuracy_interval(10, 10)[1] == 1
+
+
+def test_the_confusion_matrix_has_true_classes_as_rows():
+    assert metrics(FOUR, ("a", "b"))["confusion"] == [[2, 0], [1, 1]]
+
+
+def test_a_class_that_is_never_predicted_has_no_precision():
+    always_first = outcome_of([[0.9, 0.1], [0.9, 0.1]], [0, 1])
+    first, second = metrics(always_first, ("a", "b"))["per_class"]
+    assert (first["precision"], first["recall"]) == (0.5, 1.0)
+    assert (second["precision"], second["recall"]) == (None, 0.0)
+
+
+def test_the_calibration_error_is_the_mean_distance_of_confidence_and_accuracy():
+    """Guo et al. 2017, Eq. 3, by hand: four bins with one image each."""
+    by_hand = (abs(0.62 - 0) + abs(0.73 - 1) + abs(0.84 - 1) + abs(0.92 - 1)) / 4
+    assert calibration_error(FOUR) == pytest.approx(by_hand, abs=1e-6)
+    assert sum(row["images"] for row in reliability(FOUR)) == 4
+
+
+def test_a_certain_prediction_stands_in_the_last_bin():
+    certain = Outcome(logits=torch.tensor([[1000.0, 0.0]]), labels=torch.tensor([0]))
+    assert [(row["low"], row["high"]) for row in reliability(certain)] == [(0.9, 1.0)]
+
+
+def test_every_image_is_asked_once_in_order_and_the_mode_comes_back():
+    class Brightness(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            assert not self.training
+            return torch.cat([images.mean((1, 2, 3))[:, None], torch.zeros(len(images), 1)], 1)
+
+    images = torch.arange(251, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 4, 4).repeat(2, 1, 1, 1)
+    part = Part(name="test", images=images, labels=torch.zeros(502, dtype=torch.int64), files=("",) * 502)
+    network = Brightness().train()
+    seen = evaluate(network, part, PLAIN, device=torch.device("cpu"))
+    assert torch.allclose(seen.logits[:, 0], images[:, 0, 0, 0].float() / 255)
+    assert network.training
+
+
+def test_a_loss_of_ln_k_is_chance():
+    assert outcome_of([[0.25] * 4] * 3, [0, 1, 2]).loss == pytest.approx(math.log(4))

@@ -1,0 +1,258 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from residua import artifact, evaluation
+from residua.data import sources
+from residua.data.sources import DataSpec
+from residua.errors import BadNetwork, BadRun, BadSetting, Interrupted, NonFiniteLoss
+from residua.training import fit as fitting
+from residua.training.fit import fit, resume
+from residua.training.observers import EpochEnded, RunEnded, RunStarted, StepEnded
+from residua.training.plan import TrainSpec
+from tests.training.conftest import TINY, Watcher
+
+FILES = {
+    "run.json",
+    "specification.json",
+    "network.json",
+    "recipe.json",
+    "data.json",
+    "split.json",
+    "environment.json",
+    "metrics.jsonl",
+    "result.json",
+    "predictions-validation.jsonl",
+    "predictions-test.jsonl",
+    "model.safetensors",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> fitting.Fitted:
+    asked = TrainSpec(source="digits", network=TINY, epochs=3, settings=("precision=float32",))
+    return fit(asked, out=tmp_path_factory.mktemp("runs") / "a")
+
+
+def test_a_finished_run_has_these_files_and_no_other(finished: fitting.Fitted):
+    assert {path.name for path in finished.record.path.iterdir()} == FILES
+    assert finished.record.status == "finished"
+
+
+def test_the_written_numbers_are_those_of_the_written_weights(finished: fitting.Fitted):
+    """Read back from the disk alone, the network gives the run's own test accuracy and predictions."""
+    kept = artifact.load(finished.record.model)
+    test = sources.load(DataSpec(source="digits")).test
+    assert test is not None
+    outcome = evaluation.evaluate(kept.network(), test, kept.preprocessing, device=torch.device("cpu"))
+    result = finished.record.read("result")
+    assert outcome.accuracy == result["parts"]["test"]["accuracy"] == result["headline"]["accuracy"]
+    rows = finished.record.predictions("test")
+    assert [row["predicted"] for row in rows] == [kept.classes[index] for index in outcome.predicted.tolist()]
+    assert [row["file"] for row in rows] == list(test.files)
+    assert result["parts"]["test"]["evaluations"] == 1
+
+
+def test_the_best_epoch_on_validation_is_kept(finished: fitting.Fitted):
+    scores = [row["validation_accuracy"] for row in finished.record.epochs()]
+    chosen = finished.record.read("result")["chosen"]
+    assert scores[chosen["epoch"] - 1] == max(scores)
+
+
+def test_the_same_seed_learns_the_same(finished: fitting.Fitted, tmp_path: Path):
+    again = fit(finished.plan.asked, out=tmp_path / "b")
+    for name, tensor in again.network.state_dict().items():
+        assert torch.equal(tensor, finished.network.state_dict()[name]), name
+
+
+def test_another_seed_learns_otherwise_on_the_same_split(finished: fitting.Fitted, tmp_path: Path):
+    other = fit(replace(finished.plan.asked, seed=1, epochs=1), out=tmp_path / "b")
+    assert not torch.equal(other.network.head.weight, finished.network.head.weight)
+    assert other.record.read("split") == finished.record.read("split")
+
+
+def test_observers_are_told_everything_in_order(tiny_digits: TrainSpec, tmp_path: Path):
+    watcher = Watcher()
+    made = fit(replace(tiny_digits, epochs=2), out=tmp_path / "a", observers=[watcher])
+    started, *_, ended = watcher.events
+    assert isinstance(started, RunStarted)
+    assert isinstance(ended, RunEnded)
+    assert len(watcher.of(StepEnded)) == 2 * started.steps_per_epoch
+    rows = [json.loads(line) for line in (made.record.path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["validation_accuracy"] for row in rows] == [e.validation_accuracy for e in watcher.of(EpochEnded)]
+
+
+@pytest.mark.parametrize("stop_at", [1, 25, 40], ids=["first step", "middle of epoch 2", "end of epoch 2"])
+def test_an_interrupted_run_goes_on_to_the_same_weights(finished: fitting.Fitted, tmp_path: Path, stop_at: int):
+    """Ctrl-C finishes the step and saves; the resumed run ends as the uninterrupted one, bit for bit."""
+    steps = 0
+
+    def press(_event: StepEnded) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    watcher = Watcher(press)
+    with pytest.raises(Interrupted, match=rf"after step {stop_at} of .*residua train --resume "):
+        fit(finished.plan.asked, out=tmp_path / "b", observers=[watcher])
+    assert watcher.stopped
+    assert json.loads((tmp_path / "b" / "run.json").read_text())["status"] == "stopped"
+    later = Watcher()
+    resumed = resume(str(tmp_path / "b"), observers=[later])
+    assert stop_at + len(later.of(StepEnded)) == resumed.plan.epochs * 20
+    for name, tensor in resumed.network.state_dict().items():
+        assert torch.equal(tensor, finished.network.state_dict()[name]), name
+    timeless = [{k: v for k, v in row.items() if "second" not in k} for row in resumed.record.epochs()]
+    assert timeless == [{k: v for k, v in row.items() if "second" not in k} for row in finished.record.epochs()]
+
+
+def test_a_finished_run_is_not_resumed(finished: fitting.Fitted):
+    with pytest.raises(BadRun, match="is finished"):
+        resume(str(finished.record.path))
+
+
+def test_a_run_without_checkpoint_says_what_it_needs(finished: fitting.Fitted, tmp_path: Path):
+    (tmp_path / "b").mkdir()
+    for path in finished.record.path.iterdir():
+        (tmp_path / "b" / path.name).write_bytes(path.read_bytes())
+    kept = json.loads((tmp_path / "b" / "run.json").read_text())
+    (tmp_path / "b" / "run.json").write_text(json.dumps({**kept, "status": "stopped"}))
+    with pytest.raises(BadRun, match="no checkpoint in"):
+        resume(str(tmp_path / "b"))
+
+
+def test_a_damaged_checkpoint_is_one_line(finished: fitting.Fitted, tmp_path: Path):
+    with pytest.raises(Interrupted):
+        fit(finished.plan.asked, out=tmp_path / "b", observers=[Watcher(lambda _: os.kill(os.getpid(), signal.SIGINT))])
+    checkpoint = tmp_path / "b" / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(BadRun, match="cannot be read back") as caught:
+        resume(str(tmp_path / "b"))
+    assert "\n" not in str(caught.value)
+
+
+def test_images_that_changed_are_not_trained_on_further(coloured_folder: Path, tmp_path: Path):
+    network = replace(TINY, in_channels=3)
+    asked = TrainSpec(source=str(coloured_folder), network=network, epochs=2)
+    with pytest.raises(Interrupted):
+        fit(asked, out=tmp_path / "b", observers=[Watcher(lambda _: os.kill(os.getpid(), signal.SIGINT))])
+    Image.new("RGB", (32, 32)).save(coloured_folder / "red" / "new.png")
+    with pytest.raises(BadRun, match="is not what .* was trained on"):
+        resume(str(tmp_path / "b"))
+
+
+def test_a_killed_run_keeps_what_was_finished(tmp_path: Path):
+    """SIGKILL in the third epoch: the lines of the first two and every file are whole."""
+    code = (
+        "import os, signal\n"
+        "from residua.training.fit import fit\n"
+        "from residua.training.plan import TrainSpec\n"
+        "from tests.training.conftest import TINY, Watcher\n"
+        "kill = lambda event: event.epoch == 3 and os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"fit(TrainSpec(network=TINY, epochs=5), out={str(tmp_path / 'b')!r} and __import__('pathlib').Path({str(tmp_path / 'b')!r}), observers=[Watcher(kill)])\n"
+    )
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join([str(root), *sys.path])
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == -signal.SIGKILL
+    assert len((tmp_path / "b" / "metrics.jsonl").read_text().splitlines()) == 2
+    for file in (tmp_path / "b").glob("*.json"):
+        json.loads(file.read_text())
+    assert not list((tmp_path / "b").glob(".*.partial"))
+
+
+def test_a_loss_that_explodes_leaves_a_failed_run(tiny_digits: TrainSpec, tmp_path: Path):
+    wild = replace(TINY, norm="none", norm_on_projection=False)
+    settings = ("optimizer.learning_rate=1e20", "precision=float32", "schedule.warmup_fraction=0")
+    with pytest.raises(NonFiniteLoss, match="usual remedies"):
+        fit(replace(tiny_digits, network=wild, settings=settings), out=tmp_path / "b")
+    assert json.loads((tmp_path / "b" / "run.json").read_text())["status"] == "failed"
+
+
+def test_a_run_directory_that_is_taken_is_left_alone(tiny_digits: TrainSpec, tmp_path: Path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "mine.txt").write_text("mine")
+    with pytest.raises(BadSetting, match="not empty; choose another --out"):
+        fit(tiny_digits, out=tmp_path / "b")
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["mine.txt"]
+
+
+def test_runs_are_numbered(tiny_digits: TrainSpec):
+    one = replace(tiny_digits, network="resnet8", epochs=1)
+    assert [str(fit(one).record.path) for _ in range(2)] == ["runs/digits-resnet8-1", "runs/digits-resnet8-2"]
+
+
+def test_a_network_for_photographs_is_refused_on_small_images_with_both_commands():
+    with pytest.raises(BadNetwork) as caught:
+        fit(TrainSpec(source="digits", network="resnet18"))
+    commands = [line.strip() for line in str(caught.value).splitlines() if line.startswith("  residua ")]
+    assert commands == [
+        "residua train digits --network resnet20",
+        "residua train digits --network resnet18 --image-size 96",
+    ]
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"network": "resnet19"}, "did you mean"),
+        ({"recipe": "defualt"}, "did you mean 'default'"),
+        ({"settings": ("optimiser.learning_rate=1",)}, "optimizer"),
+        ({"settings": ("network.shortcutt=none",)}, "shortcut"),
+        ({"settings": ("data.split=1",)}, "split_seed"),
+        ({"device": "cudaa"}, "is no device"),
+    ],
+)
+def test_a_name_one_letter_off_is_met_before_training(wrong: dict, message: str):
+    with pytest.raises(BadSetting, match=message):
+        fit(TrainSpec(**wrong))
+    assert not Path("runs").exists()
+
+
+def test_epochs_and_minutes_contradict():
+    with pytest.raises(BadSetting, match="give one of them"):
+        TrainSpec(epochs=3, minutes=1.0)
+
+
+def test_minutes_give_as_many_epochs_as_fit(tiny_digits: TrainSpec, tmp_path: Path):
+    """The measured pace says how many; the run keeps to it within a factor of two on a busy machine."""
+    made = fit(replace(tiny_digits, epochs=None, minutes=0.2), out=tmp_path / "b")
+    assert "0.2 min at the measured" in made.plan.headline
+    assert 1 <= made.plan.epochs == len(made.record.epochs())
+
+
+def test_measuring_the_pace_changes_no_weight(tiny_digits: TrainSpec, tmp_path: Path):
+    timed = fit(replace(tiny_digits, epochs=None, minutes=0.11), out=tmp_path / "a")
+    plain = fit(replace(tiny_digits, epochs=timed.plan.epochs), out=tmp_path / "b")
+    for name, tensor in plain.network.state_dict().items():
+        assert torch.equal(tensor, timed.network.state_dict()[name]), name
+
+
+def test_few_photographs_are_said_to_be_few(coloured_folder: Path, tmp_path: Path):
+    watcher = Watcher()
+    asked = TrainSpec(source=str(coloured_folder), network=replace(TINY, in_channels=3), epochs=1, image_size=64)
+    fit(asked, out=tmp_path / "a", observers=[watcher])
+    (started,) = watcher.of(RunStarted)
+    assert any("images are few for training from nothing" in note for note in started.notes)
+
+
+def test_without_a_test_part_the_headline_is_optimistic(coloured_folder: Path, tmp_path: Path):
+    for name in ("red", "青い"):
+        for part in ("train", "val"):
+            (coloured_folder / part / name).mkdir(parents=True)
+        for index, path in enumerate(sorted((coloured_folder / name).glob("*.png"))):
+            path.rename(coloured_folder / ("train" if index < 20 else "val") / name / path.name)
+        (coloured_folder / name).rmdir()
+    asked = TrainSpec(source=str(coloured_folder), network=replace(TINY, in_channels=3), epochs=1)
+    headline = fit(asked, out=tmp_path / "a").record.read("result")["headline"]
+    assert (headline["part"], headline["optimistic"], headline["images"]) == ("validation", True, 20)
