@@ -10,9 +10,9 @@ demo: $(VENV)/.installed
 	$(BIN)/residua train
 	@echo
 	@echo "Open the report above in a browser. Then, as they stand:"
-	@echo "  $(BIN)/residua predict last examples/images --top 3"
-	@echo "  $(BIN)/residua inspect resnet20 --input 3x32x32 --stages"
-	@echo "  $(BIN)/residua train fashion-mnist"
+	@echo "  $(BIN)/residua predict last examples/digits --top 3"
+	@echo "  $(BIN)/residua train examples/shapes"
+	@echo "  $(BIN)/residua inspect resnet20 --input 3x32x32"
 
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest -n 2

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -80,6 +80,7 @@ def metrics(outcome: Outcome, classes: tuple[str, ...]) -> dict[str, Any]:
     None where a class was never predicted or never present; the confusion matrix has the true classes
     as rows.
     """
+    confusion = confusion_matrix(outcome.labels, outcome.predicted, labels=range(len(classes)))
     correct, images = int((outcome.predicted == outcome.labels).sum()), len(outcome.labels)
     return {
         "accuracy": outcome.accuracy,
@@ -88,8 +89,8 @@ def metrics(outcome: Outcome, classes: tuple[str, ...]) -> dict[str, Any]:
         "images": images,
         "correct": correct,
         "calibration_error": calibration_error(outcome),
-        "per_class": _per_class(outcome, classes),
-        "confusion": confusion_matrix(outcome.labels, outcome.predicted, labels=range(len(classes))).tolist(),
+        "per_class": _per_class(confusion, classes),
+        "confusion": confusion.tolist(),
         "reliability": reliability(outcome),
     }
 
@@ -127,15 +128,19 @@ def calibration_error(outcome: Outcome) -> float:
     return sum(row["images"] * abs(row["confidence"] - row["accuracy"]) for row in rows) / len(outcome.labels)
 
 
-def _per_class(outcome: Outcome, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    columns = precision_recall_fscore_support(
-        outcome.labels, outcome.predicted, labels=range(len(classes)), zero_division=np.nan
-    )
+def _per_class(confusion: np.ndarray, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    right, present, predicted = np.diag(confusion).tolist(), confusion.sum(1).tolist(), confusion.sum(0).tolist()
     return [
-        {"class": name, "precision": _known(p), "recall": _known(r), "f1": _known(f), "images": int(n)}
-        for name, p, r, f, n in zip(classes, *map(np.asarray, columns), strict=True)
+        {
+            "class": name,
+            "precision": _ratio(right[k], predicted[k]),
+            "recall": _ratio(right[k], present[k]),
+            "f1": _ratio(2 * right[k], present[k] + predicted[k]),
+            "images": int(present[k]),
+        }
+        for k, name in enumerate(classes)
     ]
 
 
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _ratio(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None

@@ -22,11 +22,11 @@ from residua.networks.cost import Inspection
 from residua.networks.spec import NetworkSpec
 from residua.report import notebook, page
 from residua.report.gather import pictures_of
-from residua.report.terminal import observer_for_here, transfer_progress
+from residua.report.terminal import ProgressObserver, transfer_progress
 from residua.training import fit as fitting
 from residua.training import record
 from residua.training.fit import Fitted
-from residua.training.plan import Plan, TrainSpec
+from residua.training.plan import Plan, TrainSpec, plan
 from residua.training.record import Record
 
 
@@ -151,9 +151,8 @@ def train(
     )
     machine.prepare_process()
     with transfer_progress() as progress:
-        fitted = fitting.fit(
-            asked, out=None if out is None else Path(out), observers=[observer_for_here()], progress=progress
-        )
+        decided = plan(asked, progress=progress)
+    fitted = fitting.fit(decided, out=None if out is None else Path(out), observers=[ProgressObserver()])
     return _reported(fitted)
 
 
@@ -164,9 +163,7 @@ def resume(run: str | os.PathLike[str]) -> Run:
         BadRun: If it is finished, has no checkpoint, or its images have changed.
     """
     machine.prepare_process()
-    with transfer_progress() as progress:
-        fitted = fitting.resume(os.fspath(run), observers=[observer_for_here()], progress=progress)
-    return _reported(fitted)
+    return _reported(fitting.resume(record.find(run), observers=[ProgressObserver()]))
 
 
 def load(run: str | os.PathLike[str] = "last") -> Run:
@@ -202,7 +199,7 @@ def build(
 
 def inspect(
     network: str | NetworkSpec,
-    input: tuple[int, int, int] | None = None,  # noqa: A002 - the word of the command line
+    input: tuple[int, int, int] | None = None,
     *,
     classes: int | None = None,
 ) -> Inspection:
@@ -286,8 +283,8 @@ def _specification(network: str | NetworkSpec, classes: int | None, in_channels:
     return replace(network, classes=classes or network.classes, in_channels=in_channels or network.in_channels)
 
 
-def _own_part(plan: Plan) -> Part:
-    part = plan.dataset.test or plan.dataset.validation
+def _own_part(decided: Plan) -> Part:
+    part = decided.dataset.test or decided.dataset.validation
     if part is None:
         raise BadRun("the run held no images out; name a source to evaluate it on")
     return part

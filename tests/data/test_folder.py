@@ -1,10 +1,10 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from residua.data.folder import listing
+from residua.data.folder import image_files, listing
 from residua.errors import BadData
 
 Tree = Callable[..., Path]
@@ -136,10 +136,21 @@ def test_parts_without_train_are_refused(tree: Tree):
         listing(tree("val/a/1.png", "test/a/2.png"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_folder_that_may_not_be_read_is_said(tree: Tree):
+def test_a_folder_that_may_not_be_read_is_said(tree: Tree, monkeypatch: pytest.MonkeyPatch):
     root = tree("a/1.png", "b/2.png")
-    (root / "a").chmod(0)
-    with pytest.raises(BadData, match="a cannot be read"):
+    listed = Path.iterdir
+
+    def refused(folder: Path) -> Iterator[Path]:
+        if folder.name == "a":
+            raise PermissionError(13, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(BadData, match=r"a cannot be read \(Permission denied\); allow it or take it out"):
         listing(root)
-    (root / "a").chmod(0o755)
+
+
+def test_images_of_a_folder_are_found_at_any_depth(tree: Tree):
+    root = tree("2.png", "a/b/1.png", ".hidden/3.png", "a/0.PNG")
+    (root / "notes.txt").write_text("hello")
+    assert [path.relative_to(root).as_posix() for path in image_files(root)] == ["2.png", "a/0.PNG", "a/b/1.png"]

@@ -345,3 +345,24 @@ def test_reading_in_threads_leaves_the_warning_filters_as_they_were(tmp_path: Pa
         thread.join()
     assert list(warnings.filters) == before
     assert imagefile._SILENCE._inside == 0
+
+
+def test_sixteen_bit_colour_is_scaled_to_eight(tmp_path: Path):
+    """Written by hand, since Pillow writes none: one row of 2 pixels, big-endian."""
+    values = np.array([[0, 65535, 32768, 1000, 40000, 257]], dtype=">u2")
+    content = b"\x89PNG\r\n\x1a\n"
+    head_chunk = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    for kind, data in ((b"IHDR", head_chunk), (b"IDAT", zlib.compress(b"\0" + values.tobytes())), (b"IEND", b"")):
+        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    (tmp_path / "x.png").write_bytes(content)
+    assert np.abs(pixels(tmp_path / "x.png").flatten() - values.flatten() / 257).max() <= 1
+
+
+def test_the_last_reader_to_leave_puts_the_warning_filters_back():
+    before = list(warnings.filters)
+    with imagefile._SILENCE:
+        silent = list(warnings.filters)
+        with imagefile._SILENCE:
+            pass
+        assert list(warnings.filters) == silent != before
+    assert list(warnings.filters) == before

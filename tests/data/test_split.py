@@ -114,6 +114,13 @@ def test_a_split_is_known():
     assert held["validation"] == ["c0/2.png", "c1/13.png"]
 
 
+def test_a_share_that_floats_just_miss_is_met():
+    """0.29 · 100 is 28.999999999999996 in floats."""
+    names, labels = source([100, 100])
+    parts = Counter(carve(names, labels, shares=Shares(test=0.29, validation=0.0, seed=0)))
+    assert parts["test"] == 58
+
+
 def test_another_seed_gives_another_split():
     names, labels = source([50, 50])
     first = carve(names, labels, shares=SHARES)

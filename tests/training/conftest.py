@@ -42,12 +42,12 @@ class Watcher:
         return [event for event in self.events if isinstance(event, kind)]
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny_digits() -> TrainSpec:
     return TrainSpec(source="digits", network=TINY, epochs=3, settings=("precision=float32",))
 
 
-@pytest.fixture()
+@pytest.fixture
 def stripes() -> Dataset:
     """Two classes that one pixel tells apart."""
     images = torch.zeros(40, 1, 8, 8, dtype=torch.uint8)

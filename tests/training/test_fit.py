@@ -3,22 +3,24 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from tests.training.conftest import TINY, Watcher
 
 from residua import artifact, evaluation
 from residua.data import sources
 from residua.data.sources import DataSpec
 from residua.errors import BadNetwork, BadRun, BadSetting, Interrupted, NonFiniteLoss
 from residua.training import fit as fitting
-from residua.training.fit import fit, resume
-from residua.training.observers import EpochEnded, RunEnded, RunStarted, StepEnded
-from residua.training.plan import TrainSpec
-from tests.training.conftest import TINY, Watcher
+from residua.training.fit import Fitted
+from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
+from residua.training.plan import TrainSpec, plan
+from residua.training.record import Record
 
 FILES = {
     "run.json",
@@ -36,18 +38,26 @@ FILES = {
 }
 
 
+def fit(asked: TrainSpec, *, out: Path | None = None, observers: Sequence[Observer] = ()) -> Fitted:
+    return fitting.fit(plan(asked), out=out, observers=observers)
+
+
+def resume(run: Path, *, observers: Sequence[Observer] = ()) -> Fitted:
+    return fitting.resume(Record(run), observers=observers)
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> fitting.Fitted:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     asked = TrainSpec(source="digits", network=TINY, epochs=3, settings=("precision=float32",))
     return fit(asked, out=tmp_path_factory.mktemp("runs") / "a")
 
 
-def test_a_finished_run_has_these_files_and_no_other(finished: fitting.Fitted):
+def test_a_finished_run_has_these_files_and_no_other(finished: Fitted):
     assert {path.name for path in finished.record.path.iterdir()} == FILES
     assert finished.record.status == "finished"
 
 
-def test_the_written_numbers_are_those_of_the_written_weights(finished: fitting.Fitted):
+def test_the_written_numbers_are_those_of_the_written_weights(finished: Fitted):
     """Read back from the disk alone, the network gives the run's own test accuracy and predictions."""
     kept = artifact.load(finished.record.model)
     test = sources.load(DataSpec(source="digits")).test
@@ -61,19 +71,19 @@ def test_the_written_numbers_are_those_of_the_written_weights(finished: fitting.
     assert result["parts"]["test"]["evaluations"] == 1
 
 
-def test_the_best_epoch_on_validation_is_kept(finished: fitting.Fitted):
+def test_the_best_epoch_on_validation_is_kept(finished: Fitted):
     scores = [row["validation_accuracy"] for row in finished.record.epochs()]
     chosen = finished.record.read("result")["chosen"]
     assert scores[chosen["epoch"] - 1] == max(scores)
 
 
-def test_the_same_seed_learns_the_same(finished: fitting.Fitted, tmp_path: Path):
+def test_the_same_seed_learns_the_same(finished: Fitted, tmp_path: Path):
     again = fit(finished.plan.asked, out=tmp_path / "b")
     for name, tensor in again.network.state_dict().items():
         assert torch.equal(tensor, finished.network.state_dict()[name]), name
 
 
-def test_another_seed_learns_otherwise_on_the_same_split(finished: fitting.Fitted, tmp_path: Path):
+def test_another_seed_learns_otherwise_on_the_same_split(finished: Fitted, tmp_path: Path):
     other = fit(replace(finished.plan.asked, seed=1, epochs=1), out=tmp_path / "b")
     assert not torch.equal(other.network.head.weight, finished.network.head.weight)
     assert other.record.read("split") == finished.record.read("split")
@@ -91,7 +101,7 @@ def test_observers_are_told_everything_in_order(tiny_digits: TrainSpec, tmp_path
 
 
 @pytest.mark.parametrize("stop_at", [1, 25, 40], ids=["first step", "middle of epoch 2", "end of epoch 2"])
-def test_an_interrupted_run_goes_on_to_the_same_weights(finished: fitting.Fitted, tmp_path: Path, stop_at: int):
+def test_an_interrupted_run_goes_on_to_the_same_weights(finished: Fitted, tmp_path: Path, stop_at: int):
     """Ctrl-C finishes the step and saves; the resumed run ends as the uninterrupted one, bit for bit."""
     steps = 0
 
@@ -107,7 +117,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(finished: fitting.Fitted
     assert watcher.stopped
     assert json.loads((tmp_path / "b" / "run.json").read_text())["status"] == "stopped"
     later = Watcher()
-    resumed = resume(str(tmp_path / "b"), observers=[later])
+    resumed = resume(tmp_path / "b", observers=[later])
     assert stop_at + len(later.of(StepEnded)) == resumed.plan.epochs * 20
     for name, tensor in resumed.network.state_dict().items():
         assert torch.equal(tensor, finished.network.state_dict()[name]), name
@@ -115,28 +125,28 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(finished: fitting.Fitted
     assert timeless == [{k: v for k, v in row.items() if "second" not in k} for row in finished.record.epochs()]
 
 
-def test_a_finished_run_is_not_resumed(finished: fitting.Fitted):
+def test_a_finished_run_is_not_resumed(finished: Fitted):
     with pytest.raises(BadRun, match="is finished"):
-        resume(str(finished.record.path))
+        resume(finished.record.path)
 
 
-def test_a_run_without_checkpoint_says_what_it_needs(finished: fitting.Fitted, tmp_path: Path):
+def test_a_run_without_checkpoint_says_what_it_needs(finished: Fitted, tmp_path: Path):
     (tmp_path / "b").mkdir()
     for path in finished.record.path.iterdir():
         (tmp_path / "b" / path.name).write_bytes(path.read_bytes())
     kept = json.loads((tmp_path / "b" / "run.json").read_text())
     (tmp_path / "b" / "run.json").write_text(json.dumps({**kept, "status": "stopped"}))
     with pytest.raises(BadRun, match="no checkpoint in"):
-        resume(str(tmp_path / "b"))
+        resume(tmp_path / "b")
 
 
-def test_a_damaged_checkpoint_is_one_line(finished: fitting.Fitted, tmp_path: Path):
+def test_a_damaged_checkpoint_is_one_line(finished: Fitted, tmp_path: Path):
     with pytest.raises(Interrupted):
         fit(finished.plan.asked, out=tmp_path / "b", observers=[Watcher(lambda _: os.kill(os.getpid(), signal.SIGINT))])
     checkpoint = tmp_path / "b" / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(BadRun, match="cannot be read back") as caught:
-        resume(str(tmp_path / "b"))
+        resume(tmp_path / "b")
     assert "\n" not in str(caught.value)
 
 
@@ -147,22 +157,23 @@ def test_images_that_changed_are_not_trained_on_further(coloured_folder: Path, t
         fit(asked, out=tmp_path / "b", observers=[Watcher(lambda _: os.kill(os.getpid(), signal.SIGINT))])
     Image.new("RGB", (32, 32)).save(coloured_folder / "red" / "new.png")
     with pytest.raises(BadRun, match="is not what .* was trained on"):
-        resume(str(tmp_path / "b"))
+        resume(tmp_path / "b")
 
 
 def test_a_killed_run_keeps_what_was_finished(tmp_path: Path):
     """SIGKILL in the third epoch: the lines of the first two and every file are whole."""
     code = (
-        "import os, signal\n"
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
         "from residua.training.fit import fit\n"
-        "from residua.training.plan import TrainSpec\n"
+        "from residua.training.plan import TrainSpec, plan\n"
         "from tests.training.conftest import TINY, Watcher\n"
         "kill = lambda event: event.epoch == 3 and os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"fit(TrainSpec(network=TINY, epochs=5), out={str(tmp_path / 'b')!r} and __import__('pathlib').Path({str(tmp_path / 'b')!r}), observers=[Watcher(kill)])\n"
+        "fit(plan(TrainSpec(network=TINY, epochs=5)), out=Path(sys.argv[1]), observers=[Watcher(kill)])\n"
     )
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(root), *sys.path])
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "b")], env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == -signal.SIGKILL
     assert len((tmp_path / "b" / "metrics.jsonl").read_text().splitlines()) == 2
     for file in (tmp_path / "b").glob("*.json"):

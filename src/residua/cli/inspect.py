@@ -12,19 +12,21 @@ from residua.errors import BadSetting
 @click.argument("network")
 @click.option("--input", "shape", metavar="3x32x32", help="Channels, height and width of the images.")
 @click.option("--classes", type=click.IntRange(min=1), help="Logits of the head.")
-@click.option("--layers/--stages", default=True, show_default=True, help="Every layer, or the stages alone.")
+@click.option("--layers", is_flag=True, help="Every layer, not only the stages.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON.")
 def command(network: str, shape: str | None, classes: int | None, layers: bool, as_json: bool) -> None:
     """Show NETWORK's shapes, parameters, multiply-adds and receptive field, stage by stage."""
     size = None if shape is None else _shape(shape)
+    from rich.console import Console
+
     from residua import verbs
-    from residua.report.terminal import console, inspection_table
+    from residua.report.terminal import inspection_table
 
     inspection = verbs.inspect(network, size, classes=classes).to_json()
     if as_json:
         click.echo(json.dumps({"network": network, **inspection}, ensure_ascii=False, indent=2))
     else:
-        console().print(inspection_table(network, inspection, layers=layers))
+        Console().print(inspection_table(inspection, name=network, layers=layers))
 
 
 def _shape(text: str) -> tuple[int, int, int]:

@@ -10,13 +10,16 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Names and lines as JSON.")
 def command(name: str | None, as_json: bool) -> None:
     """List the networks that have a name, or say at length what NAME is."""
+    from rich.console import Console
+
     from residua import verbs
     from residua.networks import catalogue
-    from residua.report.terminal import console, networks_table
+    from residua.report.terminal import networks_table
 
     if name is not None:
         click.echo(catalogue.description(name))
     elif as_json:
         click.echo(json.dumps(verbs.list_networks(), ensure_ascii=False, indent=2))
     else:
-        console().print(networks_table(verbs.list_networks()))
+        rows = [{"name": name, "what it is": line} for name, line in verbs.list_networks().items()]
+        Console().print(networks_table(rows))

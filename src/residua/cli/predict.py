@@ -4,10 +4,14 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from residua.errors import BadSetting
+
+if TYPE_CHECKING:
+    from residua.inference.predictor import Prediction
 
 
 @click.command("predict")
@@ -23,7 +27,6 @@ def command(run: str, images: tuple[str, ...], top: int, as_json: bool) -> int:
     from residua import verbs
     from residua.data.folder import image_files
     from residua.inference.predictor import Unreadable
-    from residua.report.terminal import predictions_line
 
     paths = list(_paths(images))
     files = [file for path in paths for file in (image_files(path) if path.is_dir() else [path])]
@@ -39,8 +42,13 @@ def command(run: str, images: tuple[str, ...], top: int, as_json: bool) -> int:
         elif isinstance(shown, Unreadable):
             click.echo(f"error: {shown.reason}", err=True)
         else:
-            click.echo(predictions_line(shown.file, shown.classes, shown.probabilities))
+            click.echo(_line(shown))
     return int(failed)
+
+
+def _line(answer: "Prediction") -> str:
+    named = zip(answer.classes, answer.probabilities, strict=True)
+    return f"{answer.file}: " + ", ".join(f"{name} {probability:.1%}" for name, probability in named)
 
 
 def _paths(names: tuple[str, ...]) -> Iterator[Path]:

@@ -146,7 +146,8 @@ def _label_note(kept: Sequence[Found], keys: Mapping[str, str | None]) -> list[s
             names[key].append(found.name)
     torn = [" = ".join(names[key]) for key in names if len(labels[key]) > 1]
     shown = ", ".join(torn[:_NAMES_SHOWN]) + (", …" if len(torn) > _NAMES_SHOWN else "")
-    return [f"the same image is in more than one class {len(torn)} times: {shown}"] if torn else []
+    several = "1 image is" if len(torn) == 1 else f"{len(torn)} images are"
+    return [f"{several} in more than one class: {shown}"] if torn else []
 
 
 def _group_note(kept: Sequence[Found], groups: Sequence[Hashable], pattern: str | None) -> list[str]:
@@ -159,7 +160,8 @@ def _group_note(kept: Sequence[Found], groups: Sequence[Hashable], pattern: str 
 def _straddling_note(kept: Sequence[Found], groups: Sequence[Hashable]) -> list[str]:
     together = grouped(len(kept), [groups])
     torn = sum(len({kept[i].part for i in group}) > 1 for group in together)
-    return [f"{torn} groups have images in several parts, as the source gives them"] if torn else []
+    several = "1 group has" if torn == 1 else f"{torn} groups have"
+    return [f"{several} images in several parts, as the source gives them"] if torn else []
 
 
 def _number(images: Sequence[Found]) -> str:

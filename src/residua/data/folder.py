@@ -85,6 +85,15 @@ def listing(root: Path) -> Listing:
     )
 
 
+def image_files(directory: Path) -> list[Path]:
+    """Lists the images below a folder, at any depth and in the order of their names; other files are passed over.
+
+    Raises:
+        BadData: If the folder cannot be read.
+    """
+    return [path for path in _files(directory) if _is_image(path)]
+
+
 def _part_folders(root: Path) -> dict[PartName, Path]:
     """Returns the folders that are parts; none where ``train`` is missing, or is a class of its own.
 
@@ -184,12 +193,3 @@ def _name(path: Path, root: Path) -> str:
 def _composed(name: str) -> str:
     """Returns the name in Unicode's composed form: the same on every system for the same letters."""
     return unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
-
-
-def image_files(directory: Path) -> list[Path]:
-    """Lists the images below a folder, at any depth and in the order of their names; other files are passed over.
-
-    Raises:
-        BadData: If the folder cannot be read.
-    """
-    return [path for path in _files(directory) if _is_image(path)]

@@ -37,8 +37,8 @@ def foreign_part(
         data_root=data_root,
         image_size=height if height == width else None,
         fit=preprocessing.fit,
-        validation_fraction=0,
-        test_fraction=0,
+        validation_fraction=0.0,
+        test_fraction=0.0,
     )
     dataset = sources.load(spec, progress=progress)
     part = dataset.test or dataset.validation or dataset.train

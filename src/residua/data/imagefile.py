@@ -5,7 +5,8 @@
 * The first picture of an animation, or of a file with several pages, is read.
 * The EXIF orientation is applied; colour profiles are not.
 * Transparent pixels are laid on white. Palettes, CMYK, YCbCr and LAB become RGB.
-* 16-bit grey is scaled, v/257 rounded, never clipped; float and 32-bit pixels are refused.
+* 16-bit grey is scaled, v/257 rounded, never clipped; 16-bit colour is Pillow's, v/256 rounded down; float and
+  32-bit pixels are refused.
 """
 
 import io
@@ -207,7 +208,7 @@ def _unknown(first: bytes) -> str:
     """Says what a file is whose format Pillow does not find, from its first bytes, and what to do."""
     if _brand(first) in _AVIF_BRANDS and "AVIF" not in Image.OPEN:
         return "AVIF, which this Pillow does not read; update Pillow or save it as PNG"
-    kind = "damaged (its head makes no sense)" if _signed(first) else "no image, whatever its name says"
+    kind = "damaged (or of a kind that Pillow does not read)" if _signed(first) else "no image, whatever its name says"
     return f"{kind}; restore it or take it out"
 
 

@@ -88,7 +88,10 @@ def evaluation_batches(
 
 
 def _taken(part: Part, indices: Int64[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
-    """Gathers images by position, each as one run of bytes."""
-    _, c, h, w = part.images.shape
-    rows = part.images.permute(0, 2, 3, 1).reshape(len(part), -1)
-    return rows.index_select(0, indices.to(rows.device)).view(-1, h, w, c).permute(0, 3, 1, 2)
+    """Gathers images by position, each as one run of bytes where they lie channels-last."""
+    pixels = part.images.permute(0, 2, 3, 1)
+    places = indices.to(pixels.device)
+    if not pixels.is_contiguous():
+        return part.images.index_select(0, places)
+    rows = pixels.view(len(part), -1).index_select(0, places)
+    return rows.view(-1, *pixels.shape[1:]).permute(0, 3, 1, 2)

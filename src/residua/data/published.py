@@ -50,7 +50,7 @@ class PublishedSet:
     classes: tuple[str, ...]
     train: Labelled
     """Images and labels; all of them where the set has no parts."""
-    test: Labelled | None
+    test: tuple[UInt8[np.ndarray, "m c h w"], Int64[np.ndarray, " m"]] | None
 
 
 def names() -> tuple[str, ...]:

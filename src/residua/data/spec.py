@@ -38,6 +38,7 @@ class DataSpec:
         configuration.check_choices(self)
         for name in ("validation_fraction", "test_fraction"):
             configuration.check(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 or above, below 1")
+        configuration.check(bool(self.source.strip()), "source", self.source, "the name of a set, or a folder")
         sized = self.image_size is None or self.image_size >= 1
         configuration.check(sized, "image_size", self.image_size, "1 pixel or above")
         if self.group is not None:

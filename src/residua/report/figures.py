@@ -20,8 +20,8 @@ COUNTED_UP_TO_CLASSES = 25
 """A matrix with more classes shows shades without counts."""
 _NAMED_UP_TO_CLASSES = 40
 _NAME_LETTERS = 16
-_PANEL = (5.0, 3.0)
-_LOW_PANEL = (5.0, 1.5)
+_PANEL = (4.3, 2.8)
+_LOW_PANEL = (4.3, 1.5)
 
 
 def curves(epochs: Rows, *, kept: int | None) -> Figure:
@@ -67,8 +67,8 @@ def calibration(bins: Rows) -> Figure:
     Args:
         bins: Rows of mean confidence, accuracy and number of images.
     """
-    figure = new_figure(4.4, 4.0)
-    axes = dress(figure.add_subplot(), "Calibration", "probability of the predicted class", "share correct")
+    figure = new_figure(4.2, 4.0)
+    axes = dress(figure.add_subplot(), "", "probability of the predicted class", "share correct")
     axes.plot((0, 1), (0, 1), color=PALETTE["soft"], linewidth=0.9, linestyle=(0, (4, 3)))
     total = max(1, sum(row["images"] for row in bins))
     x, y = [row["confidence"] for row in bins], [row["accuracy"] for row in bins]
@@ -113,6 +113,12 @@ def _draw_pair(axes: Axes, epochs: Rows, quantity: str, kept: int | None) -> Non
     if quantity == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     whole_numbers(axes)
+    if epochs:
+        _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """Names the lines above the axes, where they cannot hide any."""
     axes.legend(
         loc="lower right",
         bbox_to_anchor=(1, 1),
@@ -137,31 +143,36 @@ def _draw_learning_rate(axes: Axes, epochs: Rows) -> None:
 
 def _shades(table: np.ndarray) -> np.ndarray:
     """Returns an RGBA image that shows on any background: the more opaque, the larger the share of its row."""
-    share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    share = _shares(table)
     image = np.empty((*table.shape, 4))
     image[..., :3] = to_rgb(PALETTE["train"])
     image[..., 3] = 0.9 * np.sqrt(share)
     return image
 
 
+def _shares(table: np.ndarray) -> np.ndarray:
+    """Divides each row by its sum; a class without images keeps its zeros."""
+    return table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+
+
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
     numbers = range(len(classes))
-    if len(classes) > _NAMED_UP_TO_CLASSES:
-        return
-    drawn = can_draw(classes)
-    names = [_short(name) for name in classes] if drawn else [str(number) for number in numbers]
-    axes.set_xticks(numbers, names, rotation=90 if max(map(len, names)) > 2 else 0, parse_math=False)
-    axes.set_yticks(numbers, names, parse_math=False)
+    drawn = len(classes) <= _NAMED_UP_TO_CLASSES and can_draw(classes)
     if not drawn:
         axes.set_xlabel("predicted class, by number")
         axes.set_ylabel("true class, by number")
+    if len(classes) > _NAMED_UP_TO_CLASSES:
+        return
+    names = [_short(name) for name in classes] if drawn else [str(number) for number in numbers]
+    axes.set_xticks(numbers, names, rotation=90 if max(map(len, names)) > 2 else 0, parse_math=False)
+    axes.set_yticks(numbers, names, parse_math=False)
 
 
 def _write_counts(axes: Axes, table: np.ndarray) -> None:
-    largest = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    share = _shares(table)
     for (row, column), number in np.ndenumerate(table):
         if number:
-            colour = PALETTE["paper"] if largest[row, column] > 0.4 else PALETTE["ink"]
+            colour = PALETTE["paper"] if share[row, column] > 0.4 else PALETTE["ink"]
             axes.text(column, row, f"{number:.0f}", ha="center", va="center", fontsize=7.5, color=colour)
 
 

@@ -9,7 +9,7 @@ _FINE_FROM_IMAGES = 1000
 """From here on one image is at most a tenth of a per cent, and a second decimal means something."""
 
 
-def percent(share: float | None, images: int = 0) -> str:
+def percent(share: float | int | None, images: int = 0) -> str:
     """Writes a share between 0 and 1 as a percentage; "–" where there is none.
 
     Two decimals from 1,000 images on, else one. 100 and 0 are written only where they are exact.
@@ -17,12 +17,12 @@ def percent(share: float | None, images: int = 0) -> str:
     return "–" if share is None else f"{_digits(share, images)}\u202f%"
 
 
-def bare_percent(share: float, images: int = 0) -> str:
+def bare_percent(share: float | int, images: int = 0) -> str:
     """Writes a share as `percent` does, without the sign: for the ends of an interval."""
     return _digits(share, images)
 
 
-def interval(bounds: Sequence[float], images: int = 0) -> str:
+def interval(bounds: Sequence[float | int], images: int = 0) -> str:
     """Writes an interval of shares as percentages without their sign: ``96.4–99.2``."""
     return f"{_digits(bounds[0], images)}–{_digits(bounds[1], images)}"
 
@@ -32,7 +32,7 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def compact(number: float) -> str:
+def compact(number: float | int) -> str:
     """Writes a large number with three digits and a letter: ``1.82 G``, ``11.7 M``, ``272 k``."""
     for letter, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size * 0.9995:
@@ -41,7 +41,7 @@ def compact(number: float) -> str:
     return f"{number:g}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """Writes a duration with its two largest units: ``3 h 07 min``, ``2 min 05 s``, ``12 s``, ``1.3 s``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
@@ -55,7 +55,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 86_400} d {whole % 86_400 // 3600:02d} h"
 
 
-def significant(number: float, digits: int = 3) -> str:
+def significant(number: float | int, digits: int = 3) -> str:
     """Writes a number with a few significant digits, with an exponent only far from one."""
     return f"{number:#.{digits}g}".rstrip(".") if 1e-4 <= abs(number) < 1e6 else f"{number:.{digits}g}"
 
@@ -70,7 +70,7 @@ def images(number: int, kind: str = "") -> str:
     return f"{count(number)} {kind + ' ' if kind else ''}image{'' if number == 1 else 's'}"
 
 
-def _digits(share: float, images: int) -> str:
+def _digits(share: float | int, images: int) -> str:
     decimals = 2 if images >= _FINE_FROM_IMAGES else 1
     step = 10.0 ** -(decimals + 2)
     inside = min(max(share, step), 1 - step) if 0 < share < 1 else share

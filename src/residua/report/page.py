@@ -60,13 +60,18 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(
-        css=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        page_css=_css("report.css"),
+        card_css=_css("card.css"),
         numbers=numbers,
         statements=statements,
         tables=tables,
         counted_up_to=figures.COUNTED_UP_TO_CLASSES,
     )
     return made
+
+
+def _css(name: str) -> Markup:
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def _exported(material: Material) -> dict[str, Figure]:

@@ -3,11 +3,18 @@
 A result is the dictionary in ``result.json``.
 """
 
+import re
 from typing import Any
 
 from residua.report.numbers import images, interval, percent
 
 Result = dict[str, Any]
+
+
+def title(run: dict[str, Any]) -> str:
+    """Says the network and the source; of a folder its own name, without the way there."""
+    folders = [part for part in re.split(r"[/\\]", str(run["source"])) if part]
+    return f"{run['network']} on {folders[-1] if folders else run['source']}"
 
 
 def headline(result: Result) -> str:
@@ -30,7 +37,7 @@ def cautions(result: Result) -> tuple[str, ...]:
     """Lists what must be read before the headline, the gravest first; empty where nothing must."""
     if not result.get("headline"):
         return ("No image was held out, so nobody knows how well this network does on images it has not seen.",)
-    found = (_no_better(result), _optimistic(result), _often_evaluated(result))
+    found = (_no_better(result), _one_class(result), _optimistic(result), _often_evaluated(result))
     return tuple(sentence for sentence in found if sentence)
 
 
@@ -45,6 +52,13 @@ def baselines(result: Result) -> tuple[tuple[str, float], ...]:
     return tuple(rows)
 
 
+def calibration(numbers: dict[str, Any]) -> str:
+    """Says by how much the probabilities are too high or too low on average, over the images of a part."""
+    confidence = sum(row["images"] * row["confidence"] for row in numbers["reliability"]) / numbers["images"]
+    gap = confidence - numbers["accuracy"]
+    return f"On average its probability is {100 * abs(gap):.1f} points too {'high' if gap > 0 else 'low'}."
+
+
 def _no_better(result: Result) -> str:
     head = result["headline"]
     if head.get("beats_baselines", True):
@@ -55,6 +69,18 @@ def _no_better(result: Result) -> str:
     worse = any(accuracy >= head["accuracy"] for _, accuracy in unbeaten)
     verdict = "no better than" if worse or not unbeaten else "not clearly better than"
     return f"This network is {verdict} {scores or 'what needs no network'}: do not rely on it."
+
+
+def _one_class(result: Result) -> str:
+    numbers = result["parts"][result["headline"]["part"]]
+    given = [
+        row["class"]
+        for row, column in zip(numbers["per_class"], zip(*numbers["confusion"], strict=True), strict=True)
+        if any(column)
+    ]
+    if len(given) != 1 or len(numbers["per_class"]) == 1:
+        return ""
+    return f"It gives every image the class “{given[0]}”: it has learned nothing that tells the classes apart."
 
 
 def _optimistic(result: Result) -> str:

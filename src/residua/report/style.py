@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ PALETTE = {
 }
 """Colours by what they mean; a page replaces each by its variable ``--figure-NAME``."""
 _PNG_DOTS_PER_INCH = 200
-_DRAWN_TEXT = {"svg.fonttype": "none", "svg.hashsalt": "residua", "font.family": FONT}
+_DRAWN_TEXT: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "residua", "font.family": FONT}
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -1,14 +1,15 @@
 """Rows of JSON made ready for a page: confusion, classes, mistakes, nested settings. No HTML is written here."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 from residua.report.figures import COUNTED_UP_TO_CLASSES
+from residua.report.numbers import count
 
 _WEAKEST = 10
 _MOST_CONFUSED = 12
+_MOST_LISTED = 12
 
 
 @final
@@ -93,9 +94,19 @@ def as_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
-        plain = not any(isinstance(item, (list, dict)) for item in value)
-        return ", ".join(map(as_text, value)) if plain else json.dumps(value, ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+        return _listed(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {as_text(item)}" for key, item in value.items()) or "none"
+    return str(value)
+
+
+def _listed(values: list[Any]) -> str:
+    """Writes a list with its first items, and how many there are where these are not all."""
+    shown = (", " if not any(isinstance(value, (dict, list)) for value in values) else "; ").join(
+        as_text(value) for value in values[:_MOST_LISTED]
+    )
+    rest = len(values) - _MOST_LISTED
+    return f"{shown} and {count(rest)} more" if rest > 0 else shown or "none"
 
 
 def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:

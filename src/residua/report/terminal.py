@@ -9,7 +9,7 @@ from rich.text import Text
 
 from residua.report.numbers import compact, count, percent, shape
 from residua.report.progress import ProgressObserver as ProgressObserver
-from residua.report.progress import transfer_progress as transfer_progress
+from residua.report.transfers import transfer_progress as transfer_progress
 
 _TITLES = {
     "name": "network",

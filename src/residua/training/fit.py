@@ -40,50 +40,41 @@ class Fitted:
     """With the chosen weights, in evaluation mode, on the processor."""
 
 
-def fit(
-    asked: TrainSpec,
-    *,
-    out: Path | None = None,
-    observers: Sequence[Observer] = (),
-    progress: Progress | None = None,
-) -> Fitted:
-    """Trains as asked and returns the finished run.
+def fit(decided: Plan, *, out: Path | None = None, observers: Sequence[Observer] = ()) -> Fitted:
+    """Trains as planned and returns the finished run.
 
     Args:
-        asked: What the user wants.
+        decided: What `residua.training.plan.plan` made of the user's wishes.
         out: The run directory; None takes the next free ``runs/SOURCE-NETWORK-NUMBER``.
         observers: Are told what happens.
-        progress: Is told of downloads and decoding: label, done, in all.
 
     Raises:
-        ResiduaError: Before the first step for everything that cannot work; later `Interrupted` with the
-            state saved, or `NonFiniteLoss`.
+        BadSetting: If ``out`` is taken.
+        Interrupted: If the user asked to stop; the state is saved.
+        NonFiniteLoss: At the first step whose loss is no finite number.
     """
-    began = time.perf_counter()
-    decided = plan(asked, progress=progress)
-    sitting = _Sitting.begin(decided, observers, began)
-    if asked.minutes is not None:
-        sitting = sitting.within(asked.minutes)
-    made = record.create(Path(asked.source).name, decided.network_name, out)
+    sitting = _Sitting.begin(decided, observers)
+    if decided.asked.minutes is not None:
+        sitting = sitting.within(decided.asked.minutes)
+    made = record.create(Path(decided.asked.source).name, decided.network_name, out)
     _write_beginning(made, sitting.plan)
     return sitting.run(made)
 
 
-def resume(run: str, *, observers: Sequence[Observer] = (), progress: Progress | None = None) -> Fitted:
+def resume(run: Record, *, observers: Sequence[Observer] = (), progress: Progress | None = None) -> Fitted:
     """Goes on with a stopped run from its checkpoint, to the result it would have had.
 
     Raises:
         BadRun: If the run is finished, has no checkpoint, or its images are no longer the same.
     """
-    began = time.perf_counter()
-    found = record.find(run)
-    if found.status == "finished":
-        raise BadRun(f"{found.path} is finished; see {found.report}, or train anew with `residua train`")
-    decided = planned(found, progress=progress)
-    sitting = _Sitting.begin(decided, observers, began)
-    state.restore(sitting.state, found.checkpoint, decided.device)
-    found.update(status="training", resumed=int(found.read("run")["resumed"]) + 1)
-    return sitting.run(found)
+    if run.status == "finished":
+        raise BadRun(f"{run.path} is finished; see {run.report}, or train anew with `residua train`")
+    if not run.checkpoint.is_file():
+        raise BadRun(f"no checkpoint in {run.path}; it stopped before its first one: train anew with `residua train`")
+    sitting = _Sitting.begin(planned(run, progress=progress), observers)
+    state.restore(sitting.state, run.checkpoint, sitting.plan.device)
+    run.update(status="training", resumed=int(run.read("run")["resumed"]) + 1)
+    return sitting.run(run)
 
 
 def reopen(run: Record, *, progress: Progress | None = None) -> Fitted:
@@ -152,10 +143,9 @@ class _Sitting:
     state: State
     network: ResidualNetwork
     observers: Sequence[Observer]
-    began: float
 
     @classmethod
-    def begin(cls, plan: Plan, observers: Sequence[Observer], began: float) -> "_Sitting":
+    def begin(cls, plan: Plan, observers: Sequence[Observer]) -> "_Sitting":
         network = build(plan.specification, seed=plan.asked.seed)
         network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         forward: Callable[[Tensor], Tensor] = torch.compile(network) if plan.recipe.compile else network
@@ -172,11 +162,11 @@ class _Sitting:
             forward=forward,
         )
         started = State(network=network, optimizer=optimizer_for(network, plan.recipe.optimizer))
-        return cls(plan=plan, course=course, state=started, network=network, observers=observers, began=began)
+        return cls(plan=plan, course=course, state=started, network=network, observers=observers)
 
     def within(self, minutes: float) -> "_Sitting":
         """Returns the sitting with as many epochs as fit into the minutes, by a measured step."""
-        passed = (time.perf_counter() - self.began) / 60
+        passed = (time.perf_counter() - self.plan.began) / 60
         each = pace.seconds_per_epoch(self.course, self.state)
         epochs = pace.affordable_epochs(max(0.01, minutes - passed), each)
         reason = f"as many epochs as fit into {minutes:g} min at the measured {each:.1f} s each"
@@ -192,7 +182,7 @@ class _Sitting:
             with stop_on_interrupt() as stop:
                 self._tell_start(made)
                 self._train(made, stop)
-                finish(made, self.plan, self.network, self.state, seconds=time.perf_counter() - self.began)
+                finish(made, self.plan, self.network, self.state, seconds=time.perf_counter() - self.plan.began)
         except BaseException as error:
             if not isinstance(error, Interrupted) and made.status == "training":
                 made.update(status="failed" if isinstance(error, NonFiniteLoss) else "stopped")
@@ -290,7 +280,7 @@ class _Sitting:
             part=headline["part"],
             accuracy=headline["accuracy"],
             interval=tuple(headline["interval"]),
-            seconds=time.perf_counter() - self.began,
+            seconds=time.perf_counter() - self.plan.began,
         )
         for observer in self.observers:
             observer.run_ended(event)

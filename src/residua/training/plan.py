@@ -1,6 +1,7 @@
 """From what a user asked to all that is decided before the first step; every refusal comes from here."""
 
 import shlex
+import time
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
@@ -76,6 +77,8 @@ class Plan:
     bfloat16: bool
     reason: str
     """Why this network and these epochs."""
+    began: float
+    """When the reading of the data began, on `time.perf_counter`'s clock."""
     inspection: cost.Inspection
 
     @property
@@ -111,6 +114,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         BadData: If the source cannot be used.
         BadNetwork: If the network does not fit the images; both ways out are commands ready to copy.
     """
+    began = time.perf_counter()
     settings = _by_room(asked.settings)
     base = configuration.with_settings(recipe(asked.recipe), settings["recipe"])
     device = machine.device(asked.device)
@@ -137,6 +141,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         device=device,
         bfloat16=bfloat16,
         reason="as asked" if asked.network and (asked.epochs or base.epochs) else chosen.reason,
+        began=began,
         inspection=cost.inspect(specification, shape),
     )
 

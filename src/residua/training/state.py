@@ -86,10 +86,8 @@ def restore(state: State, path: Path, device: torch.device) -> None:
     """Reads ``path`` into a state that was made for the same network and recipe.
 
     Raises:
-        BadRun: If there is no checkpoint, it is damaged, or it belongs to another network.
+        BadRun: If the checkpoint is damaged or belongs to another network.
     """
-    if not path.is_file():
-        raise BadRun(f"no checkpoint in {path.parent}; `residua train --resume` needs one that was stopped")
     try:
         values: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         state.network.load_state_dict(values["network"])

@@ -1,0 +1,94 @@
+"""Every command and every snippet of the README runs, on smaller settings where it would take minutes."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHAPES, IMAGE = str(ROOT / "examples" / "shapes"), str(ROOT / "examples" / "digits" / "a-7.png")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line.partition(" #")[0].strip() for block in blocks("") for line in block.splitlines()]
+    return list(dict.fromkeys(line for line in lines if line.startswith(".venv/bin/residua ")))
+
+
+def smaller(command: str) -> list[str]:
+    """Returns the command's arguments with real paths, and few epochs of a small network on few pixels."""
+    words = [
+        {"PHOTOS": SHAPES, "OTHER_PHOTOS": SHAPES, "IMAGE…": IMAGE}.get(word, word) for word in shlex.split(command)[1:]
+    ]
+    words = [word for word in words if word != "--open"]
+    if words[0] != "train" or "--resume" in words:
+        return words
+    for option, value in (("--minutes", "0.05"), ("--epochs", "1")):
+        if option in words:
+            words[words.index(option) + 1] = value
+    if not {"--minutes", "--epochs"} & set(words):
+        words += ["--epochs", "1"]
+    return words + ([] if "--network" in words else ["--network", "resnet8"])
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "residua", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose last run is on the shapes."""
+    folder = tmp_path_factory.mktemp("readme")
+    assert run(["train", SHAPES, "--network", "resnet8", "--epochs", "1"], folder).returncode == 0
+    return folder
+
+
+def test_the_readme_shows_every_command_of_the_command_line():
+    from residua.cli import _COMMANDS
+
+    shown = {shlex.split(command)[1] for command in commands()}
+    assert {"train", "predict", "evaluate", "networks", "inspect"} <= shown <= _COMMANDS.keys()
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_readme_runs(command: str, folder: Path):
+    arguments = smaller(command)
+    if "fashion-mnist" in arguments and "RESIDUA_DATA" not in os.environ:
+        pytest.skip("Fashion-MNIST is not here: RESIDUA_DATA names no folder")
+    if "fashion-mnist" in arguments:
+        arguments += ["--set", "data.test_fraction=0.2", "--minutes", "0.1"]
+        del arguments[arguments.index("--epochs") : arguments.index("--epochs") + 2]
+    if "--network" in arguments and arguments[arguments.index("--network") + 1] == "resnet18":
+        arguments += ["--image-size", "64"]
+    done = run(arguments, folder)
+    if "--resume" in arguments:
+        assert "is finished" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path):
+    (snippet,) = blocks("python")
+    assert 'residua.train("digits")' in snippet
+    faster = snippet.replace(
+        'train("digits")', f'train("digits", network="resnet8", epochs=1, out={str(tmp_path / "a")!r})'
+    )
+    done = subprocess.run([sys.executable, "-c", faster], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_variables_of_the_readme_are_the_programs():
+    from residua import files, machine
+    from residua.data import published
+
+    variables = {published.ROOT_VARIABLE, files.OFFLINE_VARIABLE, files.MIRROR_VARIABLE, machine.ALLOCATOR_VARIABLE}
+    assert set(re.findall(r"RESIDUA_[A-Z]+", README)) == variables
