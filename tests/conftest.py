@@ -19,7 +19,7 @@ def _own_folder_for_runs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
 
 
-@pytest.fixture()
+@pytest.fixture
 def coloured_folder(tmp_path: Path) -> Path:
     """A folder of 2 classes × 30 colour images of 32 × 32 pixels that the mean colour tells apart."""
     generator = np.random.default_rng(0)

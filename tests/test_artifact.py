@@ -16,7 +16,7 @@ SPEC = NetworkSpec(stem=small_stem(4), blocks=(1, 1), widths=(4, 8), in_channels
 LOOK = Preprocessing(image_size=(8, 8), channels=1, mean=(0.1,), std=(0.2,))
 
 
-@pytest.fixture()
+@pytest.fixture
 def kept() -> Artifact:
     weights = build(SPEC, seed=0).state_dict()
     return Artifact(

@@ -8,28 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "ResiduaError": "residua.errors",
-    "NetworkSpec": "residua.networks.spec",
-    **dict.fromkeys(
-        (
-            "Run",
-            "build",
-            "download",
-            "evaluate",
-            "inspect",
-            "list_networks",
-            "load",
-            "predict",
-            "resume",
-            "train",
-            "write_report",
-        ),
-        "residua.verbs",
-    ),
-}
+__all__ = [
+    "NetworkSpec",
+    "ResiduaError",
+    "Run",
+    "__version__",
+    "build",
+    "download",
+    "evaluate",
+    "inspect",
+    "list_networks",
+    "load",
+    "predict",
+    "resume",
+    "train",
+    "write_report",
+]
 
-__all__ = ["__version__", *sorted(_HOMES)]
+_HOMES = {"NetworkSpec": "residua.networks.spec", "ResiduaError": "residua.errors"}
+"""Where a name lives; all others live in `residua.verbs`."""
 
 if TYPE_CHECKING:
     from residua.errors import ResiduaError as ResiduaError
@@ -39,18 +36,18 @@ if TYPE_CHECKING:
     from residua.verbs import download as download
     from residua.verbs import evaluate as evaluate
     from residua.verbs import inspect as inspect
-    from residua.verbs import load as load
     from residua.verbs import list_networks as list_networks
+    from residua.verbs import load as load
     from residua.verbs import predict as predict
-    from residua.verbs import write_report as write_report
     from residua.verbs import resume as resume
     from residua.verbs import train as train
+    from residua.verbs import write_report as write_report
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'residua' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES.get(name, "residua.verbs")), name)
 
 
 def __dir__() -> list[str]:

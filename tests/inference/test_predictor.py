@@ -17,7 +17,7 @@ LOOK = Preprocessing(image_size=(16, 16), channels=3, mean=(0.5,) * 3, std=(0.25
 CLASSES = ("ant", "bee", "cat")
 
 
-@pytest.fixture()
+@pytest.fixture
 def predictor() -> Predictor:
     weights = build(SPEC, seed=0).state_dict()
     kept = Artifact(specification=SPEC, classes=CLASSES, preprocessing=LOOK, weights=weights)

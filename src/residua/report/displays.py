@@ -1,6 +1,6 @@
 """Where progress appears: two moving lines on a terminal, plain lines elsewhere, a cell in a notebook."""
 
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -10,10 +10,11 @@ from rich.text import Text
 
 from residua.report.notebook import Cell, in_notebook
 
-BAR_LETTERS = 30
+BAR_LETTERS = 26
 _DRAWS_PER_SECOND = 8
 
 
+@runtime_checkable
 class Display(Protocol):
     """Shows how far a run is; told at every step, it decides itself how often to draw."""
 

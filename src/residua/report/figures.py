@@ -22,6 +22,9 @@ _NAMED_UP_TO_CLASSES = 40
 _NAME_LETTERS = 16
 _PANEL = (4.3, 2.8)
 _LOW_PANEL = (4.3, 1.5)
+_SHADED_SIDE = 5.6
+_SHADE = "#3f86d6"
+"""Shows on light and on dark paper: an image in a figure cannot follow the page."""
 
 
 def curves(epochs: Rows, *, kept: int | None) -> Figure:
@@ -87,13 +90,14 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure
     Classes are named where the font has all their glyphs and there is room, else numbered from 0.
     """
     table = np.asarray(matrix, dtype=float)
-    side = min(9.0, 2.2 + 0.36 * len(classes))
+    counted = len(classes) <= COUNTED_UP_TO_CLASSES
+    side = 2.2 + 0.3 * len(classes) if counted else _SHADED_SIDE
     figure = new_figure(side, side)
     axes = dress(figure.add_subplot(), "", "predicted class", "true class")
     axes.yaxis.grid(visible=False)
     axes.imshow(_shades(table), interpolation="none")
     _name_classes(axes, classes)
-    if len(classes) <= COUNTED_UP_TO_CLASSES:
+    if counted:
         _write_counts(axes, table)
     return figure
 
@@ -145,7 +149,7 @@ def _shades(table: np.ndarray) -> np.ndarray:
     """Returns an RGBA image that shows on any background: the more opaque, the larger the share of its row."""
     share = _shares(table)
     image = np.empty((*table.shape, 4))
-    image[..., :3] = to_rgb(PALETTE["train"])
+    image[..., :3] = to_rgb(_SHADE)
     image[..., 3] = 0.9 * np.sqrt(share)
     return image
 

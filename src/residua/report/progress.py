@@ -61,7 +61,7 @@ class ProgressObserver:
         now = self._clock()
         self._pace.step(event.step, event.images, now)
         done = (event.epoch - 1) * self._started.steps_per_epoch + event.step
-        self._display.update(done, self._status(event), self._pace.left(now))
+        self._display.update(done, self._status(event), _speed(self._pace, now))
 
     def epoch_ended(self, event: EpochEnded) -> None:
         """Writes the epoch's numbers as one line where there is no bar."""
@@ -70,7 +70,7 @@ class ProgressObserver:
         now = self._clock()
         self._pace.epoch(event.epoch, now)
         if event.validation_accuracy is not None:
-            self._validation = f"validation accuracy {numbers.percent(event.validation_accuracy)}"
+            self._validation = f"validation {numbers.percent(event.validation_accuracy)}"
         self._display.epoch(f"{epoch_line(event, self._started.epochs)} · {self._pace.left(now)}")
 
     def run_ended(self, event: RunEnded) -> None:
@@ -93,8 +93,7 @@ class ProgressObserver:
         if event.accuracy is not None:
             parts.append(f"accuracy {numbers.percent(event.accuracy)}")
         parts += [self._validation] if self._validation else []
-        rate = self._pace.images_per_second if self._pace else 0.0
-        return " · ".join(parts + ([f"{numbers.count(round(rate))} images/s"] if rate else []))
+        return " · ".join(parts)
 
 
 def epoch_line(event: EpochEnded, epochs: int) -> str:
@@ -107,3 +106,8 @@ def epoch_line(event: EpochEnded, epochs: int) -> str:
         held = f"validation loss {event.validation_loss:.3f}"
         parts.append(f"{held}, accuracy {numbers.percent(event.validation_accuracy)}")
     return " · ".join([*parts, f"{numbers.count(round(event.images_per_second))} images/s"])
+
+
+def _speed(pace: Pace, now: float) -> str:
+    rate = pace.images_per_second
+    return f"{numbers.count(round(rate))} images/s · {pace.left(now)}" if rate else pace.left(now)

@@ -56,22 +56,14 @@ def inspection_table(inspection: Mapping[str, Any], *, name: str = "", layers: b
     """
     title = f"{name} for images of {shape(inspection['image'])}".strip()
     table = _table(title=Text(title, style="bold"), show_footer=True)
-    table.add_column("layer" if layers else "part", "total", overflow="fold", style="bold")
+    table.add_column("layer" if layers else "part", "total", no_wrap=True, style="bold")
     table.add_column("what it is", f"depth {inspection['depth']}")
     table.add_column("output", no_wrap=True)
-    for heading, key in (("parameters", "parameters"), ("multiply-adds", "multiply_adds")):
+    for heading, key in (("parameters", "parameters"), ("mult-adds", "multiply_adds")):
         table.add_column(heading, _cost(key, inspection[key]), justify="right", no_wrap=True)
     table.add_column("sees", f"{inspection['receptive_field']}", justify="right", no_wrap=True)
-    for row in inspection["layers" if layers else "stages"]:
-        table.add_row(
-            Text(row["name"]),
-            Text(row["kind"]),
-            shape(row["shape"]),
-            _cost("parameters", row["parameters"]),
-            _cost("multiply_adds", row["multiply_adds"]),
-            str(row["receptive_field"]),
-        )
-    table.caption = Text("multiply-adds for one image; sees: side in pixels of what one output depends on")
+    _add_rows(table, inspection["layers" if layers else "stages"])
+    table.caption = Text("mult-adds: for one image; sees: side, in pixels, of what one output depends on")
     return table
 
 
@@ -100,7 +92,38 @@ def predictions_table(rows: Sequence[Mapping[str, Any]], *, classes: Sequence[st
 
 
 def _table(**options: Any) -> Table:
-    return Table(box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left", pad_edge=False, **options)
+    return Table(
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+        pad_edge=False,
+        show_edge=False,
+        collapse_padding=True,
+        **options,
+    )
+
+
+def _add_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Adds a row for each stage or layer, and a heading above the layers of each block."""
+    block = ""
+    for row in rows:
+        before, (block, name) = block, _block_and_name(row["name"])
+        if block and block != before:
+            table.add_row(Text(block))
+        table.add_row(
+            Text(f" {name}" if block else name),
+            Text(row["kind"]),
+            shape(row["shape"]),
+            _cost("parameters", row["parameters"]),
+            _cost("multiply_adds", row["multiply_adds"]),
+            str(row["receptive_field"]),
+        )
+
+
+def _block_and_name(layer: str) -> tuple[str, str]:
+    """Splits ``stages.0.1.residual.norm1`` into ``stages.0.1`` and ``residual.norm1``; others have no block."""
+    parts = layer.split(".")
+    return (".".join(parts[:3]), ".".join(parts[3:])) if parts[0] == "stages" and len(parts) > 3 else ("", layer)
 
 
 def _written(key: str, value: Any) -> str:

@@ -23,7 +23,7 @@ Processor = Literal["gpu", "bfloat16", "float32"]
 
 # Multiply-adds of forward passes trained a second: on a processor, for each core; measured with resnet20
 # at 32×32 and resnet18 at 224×224, rounded down.
-RATES: dict[Processor, float] = {"bfloat16": 35e9, "float32": 18e9, "gpu": 4e12}
+RATES: dict[Processor, float] = {"bfloat16": 30e9, "float32": 15e9, "gpu": 4e12}
 
 
 @final

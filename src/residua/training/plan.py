@@ -84,9 +84,10 @@ class Plan:
     @property
     def headline(self) -> str:
         """Says in one line what will be trained, for how long, and why this."""
+        epochs = f"{self.epochs} epoch{'s' * (self.epochs > 1)}"
         return (
-            f"{self.network_name} ({self.inspection.parameters:,} parameters), {self.epochs} epochs of batches of "
-            f"{self.recipe.batch_size} images, recipe {self.recipe.name}; {self.reason}"
+            f"{self.network_name} ({self.inspection.parameters:,} parameters), {epochs}, "
+            f"{self.recipe.batch_size} images a step, recipe {self.recipe.name}: {self.reason}"
         )
 
     @property
