@@ -55,9 +55,12 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Returns the numbers of the part that the headline is from: accuracy, interval, loss, per class, …"""
+        """Returns the numbers of the part that the headline is from: accuracy, interval, loss, per class, …
+
+        Empty where no image was held out.
+        """
         result = self._record.read("result")
-        return result["parts"][result["headline"]["part"]]
+        return result["parts"][result["headline"]["part"]] if result["headline"] else {}
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -91,7 +94,8 @@ class Run:
 
     def __repr__(self) -> str:
         headline = self._record.read("result")["headline"]
-        return f"Run({str(self.path)!r}, {headline['part']} accuracy {headline['accuracy']:.4f})"
+        said = f"{headline['part']} accuracy {headline['accuracy']:.4f}" if headline else "nothing held out"
+        return f"Run({str(self.path)!r}, {said})"
 
     def _repr_html_(self) -> str:
         return notebook.run_html(self.path)

@@ -66,7 +66,7 @@ def test_in_a_notebook_one_cell_moves_and_is_emptied(shown, capsys):
 def test_the_bar_is_not_redrawn_at_every_step(shown, monkeypatch):
     _, handle = shown
     now: Any = SimpleNamespace(time=100.0)
-    monkeypatch.setattr(notebook.time, "monotonic", lambda: now.time)
+    monkeypatch.setattr("time.monotonic", lambda: now.time)
     cell = notebook.Cell()
     cell.start(100, 0)
     for step in range(50):

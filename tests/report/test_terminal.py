@@ -41,8 +41,9 @@ def test_an_inspection_can_list_every_layer(inspection):
     assert below[1].startswith(" residual.convolution1")
     last = inspection["layers"][-1]
     assert [line.split()[-2:] for line in lines if line.startswith("head")] == [["M", str(last["receptive_field"])]]
-    assert sum("3×3 convolution" in line for line in lines) == 16
     assert max(map(len, lines)) <= 80
+    wide = printed(inspection_table(inspection, name="resnet50", layers=True), width=120)
+    assert sum("3×3 convolution" in line for line in wide) == 16
 
 
 def test_a_listing_keeps_names_whole_and_fits_the_terminal():

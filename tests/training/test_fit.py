@@ -71,6 +71,13 @@ def test_the_written_numbers_are_those_of_the_written_weights(finished: Fitted):
     assert result["parts"]["test"]["evaluations"] == 1
 
 
+def test_the_written_recipe_leaves_nothing_open(finished: Fitted):
+    """With its seed and split the recipe alone says how the run learned."""
+    written = finished.record.read("recipe")
+    assert (written["epochs"], written["precision"], written["batch_size"]) == (3, "float32", 64)
+    assert (written["crop_padding"], written["flip"], written["padding"]) == (1, "none", "reflect")
+
+
 def test_the_best_epoch_on_validation_is_kept(finished: Fitted):
     scores = [row["validation_accuracy"] for row in finished.record.epochs()]
     chosen = finished.record.read("result")["chosen"]
@@ -255,6 +262,16 @@ def test_few_photographs_are_said_to_be_few(coloured_folder: Path, tmp_path: Pat
     fit(asked, out=tmp_path / "a", observers=[watcher])
     (started,) = watcher.of(RunStarted)
     assert any("images are few for training from nothing" in note for note in started.notes)
+
+
+def test_a_run_that_holds_nothing_out_claims_nothing(tiny_digits: TrainSpec, tmp_path: Path):
+    settings = ("validation_fraction=0", "choose=last", "data.test_fraction=0")
+    watcher = Watcher()
+    made = fit(replace(tiny_digits, epochs=1, settings=settings), out=tmp_path / "a", observers=[watcher])
+    result = made.record.read("result")
+    assert (result["headline"], result["parts"]) == (None, {})
+    (ended,) = watcher.of(RunEnded)
+    assert (ended.part, ended.accuracy, ended.interval) == (None, None, None)
 
 
 def test_without_a_test_part_the_headline_is_optimistic(coloured_folder: Path, tmp_path: Path):

@@ -76,8 +76,11 @@ class ProgressObserver:
     def run_ended(self, event: RunEnded) -> None:
         """Takes the bar away and writes the result."""
         self._display.stop()
-        bounds = numbers.interval(event.interval)
         took = numbers.duration(event.seconds)
+        if event.part is None or event.accuracy is None or event.interval is None:
+            self._display.say(f"no image was held out, so nobody knows how good it is; in {took}: {event.run}")
+            return
+        bounds = numbers.interval(event.interval)
         accuracy = numbers.percent(event.accuracy)
         self._display.say(f"{event.part} accuracy {accuracy} (95 % interval {bounds}) in {took}: {event.run}")
 

@@ -1,4 +1,4 @@
-"""The sentences that a report says of a result: its headline, and what must be read before it.
+"""The sentences that a report says of a result: what its headline means, and what must be read before it.
 
 A result is the dictionary in ``result.json``.
 """
@@ -6,7 +6,7 @@ A result is the dictionary in ``result.json``.
 import re
 from typing import Any
 
-from residua.report.numbers import images, interval, percent
+from residua.report.numbers import interval, percent
 
 Result = dict[str, Any]
 
@@ -15,15 +15,6 @@ def title(run: dict[str, Any]) -> str:
     """Says the network and the source; of a folder its own name, without the way there."""
     folders = [part for part in re.split(r"[/\\]", str(run["source"])) if part]
     return f"{run['network']} on {folders[-1] if folders else run['source']}"
-
-
-def headline(result: Result) -> str:
-    """Says the accuracy, the part it is from, and its interval with what the interval leaves out."""
-    head = result.get("headline")
-    if not head:
-        return "no accuracy is known: no image was held out"
-    seen = images(head["images"], head["part"])
-    return f"{percent(head['accuracy'], head['images'])} on {seen} ({spread(result)})"
 
 
 def spread(result: Result) -> str:

@@ -40,7 +40,7 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
             classes=plan.dataset.classes,
             preprocessing=plan.dataset.preprocessing,
             weights=network.state_dict(),
-            metrics=result["headline"],
+            metrics=result["headline"] or {},
         ),
         made.model,
     )

@@ -82,6 +82,14 @@ def reopen(run: Record, *, progress: Progress | None = None) -> Fitted:
     return Fitted(record=run, plan=planned(run, progress=progress), network=artifact.load(run.model).network())
 
 
+def _command(decided: Plan) -> str:
+    """Returns the command line that was given, or for a run made in Python what was asked."""
+    program = Path(sys.argv[0])
+    if program.name in ("residua", "residua.exe") or program.parent.name == "residua":
+        return shlex.join(["residua", *sys.argv[1:]])
+    return f"from Python: {decided.asked}"
+
+
 def planned(run: Record, *, data_root: str | None = None, progress: Progress | None = None) -> Plan:
     """Decides again what a run decided at its start, on the same images.
 
@@ -117,7 +125,7 @@ def _write_beginning(made: Record, decided: Plan) -> None:
             "status": "training",
             "seed": decided.asked.seed,
             "created": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "command": shlex.join([Path(sys.argv[0]).name or "python", *sys.argv[1:]]),
+            "command": _command(decided),
             "headline": decided.headline,
             "notes": list(decided.notes),
             "epochs": decided.epochs,
@@ -127,7 +135,7 @@ def _write_beginning(made: Record, decided: Plan) -> None:
     )
     made.write("specification", configuration.to_json(decided.specification))
     made.write("network", decided.inspection.to_json())
-    made.write("recipe", {**configuration.to_json(decided.recipe), "augment": configuration.to_json(decided.augment)})
+    made.write("recipe", configuration.to_json(decided.recipe))
     made.write("data", decided.dataset.card())
     made.write("split", decided.dataset.split())
     made.write("environment", machine.description())
@@ -172,7 +180,7 @@ class _Sitting:
         reason = f"as many epochs as fit into {minutes:g} min at the measured {each:.1f} s each"
         return replace(
             self,
-            plan=replace(self.plan, epochs=epochs, reason=reason),
+            plan=replace(self.plan, epochs=epochs, recipe=replace(self.plan.recipe, epochs=epochs), reason=reason),
             course=replace(self.course, epochs=epochs),
         )
 
@@ -274,12 +282,13 @@ class _Sitting:
             observer.step_ended(event)
 
     def _tell_end(self, made: Record) -> None:
-        headline = made.read("result")["headline"]
+        headline = made.read("result")["headline"] or {}
+        low, high = headline.get("interval", (0.0, 1.0))
         event = RunEnded(
             run=str(made.path),
-            part=headline["part"],
-            accuracy=headline["accuracy"],
-            interval=tuple(headline["interval"]),
+            part=headline.get("part"),
+            accuracy=headline.get("accuracy"),
+            interval=(low, high) if headline else None,
             seconds=time.perf_counter() - self.plan.began,
         )
         for observer in self.observers:

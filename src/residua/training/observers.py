@@ -63,10 +63,11 @@ class RunEnded:
     """Tells that the run is finished and written."""
 
     run: str
-    part: str
-    """The part that the accuracy is from."""
-    accuracy: float
-    interval: tuple[float, float]
+    part: str | None
+    """The part that the accuracy is from; None where nothing was held out, as are the next two."""
+    accuracy: float | None
+    """Between 0 and 1."""
+    interval: tuple[float, float] | None
     """95 % Wilson interval from the number of images."""
     seconds: float
 

@@ -71,6 +71,7 @@ class Plan:
     specification: NetworkSpec
     network_name: str
     recipe: Recipe
+    """With nothing left open."""
     epochs: int
     augment: AugmentSpec
     device: torch.device
@@ -130,15 +131,23 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     specification = _specification(asked.network or chosen.network, dataset, settings["network"])
     _require_fit(asked, specification, dataset)
     shape = (dataset.preprocessing.channels, *dataset.preprocessing.image_size)
-    learns = _with_batch_size(base, chosen, settings["recipe"])
+    epochs = asked.epochs or base.epochs or chosen.epochs
+    augment = _augment(base, dataset)
     return Plan(
         asked=asked,
         dataset=dataset,
         specification=specification,
         network_name=chosen.network,
-        recipe=learns,
-        epochs=asked.epochs or base.epochs or chosen.epochs,
-        augment=_augment(base, dataset),
+        recipe=replace(
+            _with_batch_size(base, chosen, settings["recipe"]),
+            epochs=epochs,
+            precision="bfloat16" if bfloat16 else "float32",
+            crop_padding=augment.crop_padding,
+            flip=augment.flip,
+            padding=augment.padding,
+        ),
+        epochs=epochs,
+        augment=augment,
         device=device,
         bfloat16=bfloat16,
         reason="as asked" if asked.network and (asked.epochs or base.epochs) else chosen.reason,
