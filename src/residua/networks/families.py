@@ -101,6 +101,11 @@ def without_norm() -> NetworkSpec:
 
     Mended: the listing that it comes from called the wrong parent initialiser, had no activation after its
     stem (here a ReLU), and gave a softmax to a cross-entropy that applies its own (here logits).
+
+    Without a norm it is ``zero_last`` that makes it learn. Measured on scikit-learn's digits, standardised
+    and enlarged to 64×64, 150 steps of 32 images, SGD with momentum 0.9 at learning rate 0.01, mean loss of
+    the last 20 steps, seeds 0 to 2: zero_last 0.18, 0.17, 0.15; he_fan_out 2.29, 1.78, 2.30 (chance: 2.30).
+    At 0.1 he_fan_out is not a number at the third step and zero_last stays at 2.31; at 0.001 both stay above 1.5.
     """
     return replace(textbook(), blocks=(3, 4, 6, 3), norm="none", initialization="zero_last", in_channels=3, classes=200)
 
@@ -111,5 +116,7 @@ def pooled() -> NetworkSpec:
     Mended: in the listing that it comes from the block never initialised its parent, and its pool halved
     the shortcut while its convolutions kept stride 1, so that a strided block could not add; the stride
     belongs to the first 3×3 convolution too. The listing has no stem; this one is that of `without_norm`.
+
+    Measured as there at learning rate 0.01: zero_last 0.76 (seed 0), he_fan_out 2.30, 2.29 (seeds 0 and 1).
     """
     return replace(without_norm(), shortcut="average_pooled", classes=1000)

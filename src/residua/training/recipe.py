@@ -17,7 +17,7 @@ class Optimizer:
     """Says how a gradient becomes a step."""
 
     kind: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
-    learning_rate: float = 0.4
+    learning_rate: float = 0.2
     """Peak of the schedule, for the recipe's batch size (for 256 where that is left to the rule)."""
     momentum: float = 0.9
     """For ``sgd`` and ``rmsprop``; the first beta of ``adam`` and ``adamw``."""
