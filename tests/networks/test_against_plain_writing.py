@@ -148,6 +148,7 @@ EXPECTED = {
     **{f"resnet{depth}": SMALL for depth in (8, 14, 20, 32, 44, 56, 110, 1202)},
     **dict.fromkeys(("resnet164", "resnet1001"), SMALL_BOTTLENECKS),
     **dict.fromkeys(("resnet164-preactivation", "resnet1001-preactivation"), PREACTIVATION),
+    **{f"resnet{depth}-average-pooled": replace(SMALL, shortcut="mean") for depth in (8, 14, 20)},
     "resnet18-small-stem": Written(photographs=False),
     "resnet18-textbook": Written(photographs=True, bias=True, norm_on_projection=False),
     "resnet34-no-norm": WITHOUT_NORM,

@@ -20,6 +20,7 @@ def test_the_names_are_those_of_the_papers_and_their_twins() -> None:
     assert residual == [
         *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnet200"),
         *("resnet8", "resnet14", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"),
+        *("resnet8-average-pooled", "resnet14-average-pooled", "resnet20-average-pooled"),
         *("resnet164", "resnet1001", "resnet164-preactivation", "resnet1001-preactivation"),
         *("resnet18-small-stem", "resnet18-textbook", "resnet34-no-norm", "resnet34-pooled"),
     ]

@@ -130,6 +130,15 @@ PRESETS: dict[str, Preset] = {
         },
     ),
     **_family(
+        families.pooled_for_small_images,
+        "Basic blocks for small images, option D: {} parameters, {} multiply-adds",
+        {
+            "resnet8-average-pooled": (8, "0.08 M", "12.5 M"),
+            "resnet14-average-pooled": (14, "0.18 M", "26.7 M"),
+            "resnet20-average-pooled": (20, "0.27 M", "40.8 M"),
+        },
+    ),
+    **_family(
         families.bottleneck_for_small_images,
         "Bottlenecks for small images: {} parameters, {} multiply-adds; CIFAR-10 error {} %",
         {

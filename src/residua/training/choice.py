@@ -41,7 +41,12 @@ class Ladder:
     """Examples per step where there are enough for 20 steps an epoch."""
 
 
-SMALL = Ladder(networks=("resnet20", "resnet14", "resnet8"), fewest=12, most=40, batch_size=256)
+SMALL = Ladder(
+    networks=("resnet20-average-pooled", "resnet14-average-pooled", "resnet8-average-pooled"),
+    fewest=12,
+    most=40,
+    batch_size=256,
+)
 PHOTOGRAPHS = Ladder(networks=("resnet50", "resnet34", "resnet18"), fewest=30, most=60, batch_size=32)
 
 

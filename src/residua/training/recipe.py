@@ -62,7 +62,7 @@ class Recipe:
     """What the crop's padding holds."""
     per_pixel_mean: bool = False
     """Whether the mean that is taken off belongs to each pixel (He 2015), not to each channel."""
-    validation_fraction: float = 0.1
+    validation_fraction: float = 0.05
     """Share of the training images held out to choose the epoch, at most 5,000; 0 holds out none."""
     choose: Literal["best", "last"] = "best"
     """The epoch that is kept: the best on validation, or the last."""
@@ -91,7 +91,7 @@ class Recipe:
 def default() -> Recipe:
     """One-cycle SGD with Nesterov momentum, label smoothing 0.1, no decay on norm and bias.
 
-    Holds out a validation part (a tenth, at most 5,000 images), which chooses the epoch.
+    Holds out a validation part (a twentieth, at most 5,000 images), which chooses the epoch.
     """
     return Recipe(name="default", label_smoothing=0.1)
 
