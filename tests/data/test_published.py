@@ -307,10 +307,10 @@ def test_cifar10_is_as_published(published_root: Path):
     assert [data.classes[i] for i in data.test.labels[:5]] == ["cat", "ship", "ship", "airplane", "frog"]
 
 
-def test_the_validation_part_of_cifar10_is_five_hundred_a_class(published_root: Path):
+def test_the_validation_part_of_cifar10_is_a_quarter_thousand_a_class(published_root: Path):
     data = sources.load(DataSpec(source="cifar10", data_root=str(published_root)))
     assert data.validation is not None
-    assert np.bincount(data.validation.labels).tolist() == [500] * 10
+    assert np.bincount(data.validation.labels).tolist() == [250] * 10
 
 
 def test_photographs_are_read_with_their_own_parts(published_root: Path):

@@ -121,14 +121,24 @@ def test_a_share_that_floats_just_miss_is_met():
     assert parts["test"] == 58
 
 
+@pytest.mark.parametrize("validation", [0.0, 0.1, 0.5])
+def test_the_test_part_does_not_depend_on_what_else_is_held_out(validation: float):
+    """Runs whose recipes differ in their validation part are compared on the same test images."""
+    names = [f"{i}.png" for i in range(60)]
+    labels = ["ab"[i % 2] for i in range(60)]
+    parts = split.carve(names, labels, shares=Shares(test=0.2, validation=validation, seed=0))
+    alone = split.carve(names, labels, shares=Shares(test=0.2, validation=0.0, seed=0))
+    assert [part == "test" for part in parts] == [part == "test" for part in alone]
+
+
 def test_another_seed_gives_another_split():
     names, labels = source([50, 50])
     first = carve(names, labels, shares=SHARES)
     assert first != carve(names, labels, shares=Shares(test=0.2, validation=0.1, seed=1))
 
 
-def test_the_validation_part_has_at_most_five_thousand_images():
-    assert split.MOST_VALIDATION_IMAGES == 5000
+def test_the_validation_part_has_at_most_2500_images():
+    assert split.MOST_VALIDATION_IMAGES == 2500
 
 
 def test_a_validation_part_at_its_limit_keeps_the_proportions(monkeypatch: pytest.MonkeyPatch):

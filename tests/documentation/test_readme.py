@@ -15,7 +15,8 @@ SHAPES, IMAGE = str(ROOT / "examples" / "shapes"), str(ROOT / "examples" / "digi
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [text for name, text in found if name == language]
 
 
 def commands() -> list[str]:

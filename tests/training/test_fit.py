@@ -79,9 +79,10 @@ def test_the_written_recipe_leaves_nothing_open(finished: Fitted):
 
 
 def test_the_best_epoch_on_validation_is_kept(finished: Fitted):
-    scores = [row["validation_accuracy"] for row in finished.record.epochs()]
-    chosen = finished.record.read("result")["chosen"]
-    assert scores[chosen["epoch"] - 1] == max(scores)
+    losses = [row["validation_loss"] for row in finished.record.epochs()]
+    result = finished.record.read("result")
+    assert losses[result["chosen"]["epoch"] - 1] == min(losses)
+    assert result["parts"]["validation"]["loss"] == pytest.approx(min(losses), rel=1e-4)
 
 
 def test_the_same_seed_learns_the_same(finished: Fitted, tmp_path: Path):

@@ -28,7 +28,7 @@ class DataSpec:
     split_seed: int = 0
     """Of the split alone, so that runs with other seeds see the same images."""
     validation_fraction: float = 0.1
-    """Share of the images not in the test part, at most 5,000 of them; 0 holds none out."""
+    """Share of the images not in the test part, at most 2,500 of them; 0 holds none out."""
     test_fraction: float = 0.2
     """Share of all images, where a source has no parts of its own; 0 holds none out."""
     per_pixel_mean: bool = False

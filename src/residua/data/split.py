@@ -17,7 +17,7 @@ from typing import final
 from residua.data.dataset import PartName
 from residua.errors import BadData
 
-MOST_VALIDATION_IMAGES = 5000
+MOST_VALIDATION_IMAGES = 2500
 
 
 @final
@@ -55,12 +55,24 @@ def carve(
     groups = sorted(grouped(len(names), ties), key=lambda group: (-len(group), min(places[i] for i in group)))
     counts = [Counter(labels[i] for i in group) for group in groups]
     targets = _targets(Counter(labels), shares)
-    chosen = _filled(counts, targets, _seeded(counts, targets))
+    _seeded(counts, targets)  # refuses what has no place in every part
+    chosen: list[PartName] = ["train"] * len(groups)
+    for part in (name for name in targets if name != "train"):
+        _carve_one(part, chosen, counts, targets[part])
     parts: list[PartName] = ["train"] * len(names)
     for group, name in zip(groups, chosen, strict=True):
         for i in group:
             parts[i] = name
     return parts
+
+
+def _carve_one(part: PartName, chosen: list[PartName], counts: Sequence[Counter[str]], target: Counter[str]) -> None:
+    """Moves groups from training into one part, so that the test part is the same whatever is held out after it."""
+    here = [index for index, name in enumerate(chosen) if name == "train"]
+    inside = [counts[index] for index in here]
+    targets: dict[PartName, Counter[str]] = {part: target, "train": sum(inside, Counter()) - target}
+    for index, name in zip(here, _filled(inside, targets, _seeded(inside, targets)), strict=True):
+        chosen[index] = name
 
 
 def rule_text(shares: Shares) -> str:

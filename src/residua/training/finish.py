@@ -69,7 +69,7 @@ def prediction_rows(outcome: Outcome, part: Part, classes: tuple[str, ...]) -> l
 
 
 def _result(plan: Plan, parts: dict[str, Any], state: State) -> dict[str, Any]:
-    by = "best validation accuracy" if state.best_epoch else "last epoch"
+    by = "lowest validation loss" if state.best_epoch else "last epoch"
     chosen = {"epoch": state.best_epoch or plan.epochs, "by": by}
     name = "test" if "test" in parts else "validation" if "validation" in parts else None
     if name is None:

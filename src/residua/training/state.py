@@ -56,13 +56,10 @@ class State:
         self.position = Position(epoch=done.epoch + 1, total_steps=done.total_steps, seconds=done.seconds)
 
     def keep_best(self) -> None:
-        """Keeps a copy of the weights if the epoch just ended is the best on validation; a tie keeps the earlier.
-
-        The higher accuracy is better; where accuracies agree, the lower loss.
-        """
-        scores = {row.epoch: (row.validation_accuracy or 0.0, -(row.validation_loss or 0.0)) for row in self.history}
+        """Keeps a copy of the weights if the epoch just ended has the lowest validation loss so far."""
+        losses = {row.epoch: row.validation_loss or 0.0 for row in self.history}
         newest = self.history[-1].epoch
-        if self.best_epoch is None or scores[newest] > scores[self.best_epoch]:
+        if self.best_epoch is None or losses[newest] < losses[self.best_epoch]:
             self.best_epoch = newest
             self.best_weights = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
 
