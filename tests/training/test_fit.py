@@ -158,11 +158,15 @@ def test_a_damaged_checkpoint_is_one_line(finished: Fitted, tmp_path: Path):
     assert "\n" not in str(caught.value)
 
 
-def test_images_that_changed_are_not_trained_on_further(coloured_folder: Path, tmp_path: Path):
+def test_images_that_changed_are_not_trained_on_further(
+    coloured_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     network = replace(TINY, in_channels=3)
-    asked = TrainSpec(source=str(coloured_folder), network=network, epochs=2)
+    monkeypatch.chdir(coloured_folder.parent)
+    asked = TrainSpec(source=coloured_folder.name, network=network, epochs=2)
     with pytest.raises(Interrupted):
         fit(asked, out=tmp_path / "b", observers=[Watcher(lambda _: os.kill(os.getpid(), signal.SIGINT))])
+    monkeypatch.chdir(tmp_path)
     Image.new("RGB", (32, 32)).save(coloured_folder / "red" / "new.png")
     with pytest.raises(BadRun, match="is not what .* was trained on"):
         resume(tmp_path / "b")

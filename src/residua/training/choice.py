@@ -97,7 +97,7 @@ def choose(
 
     chosen = next((name for name in names if epochs(name) >= steps.fewest), names[-1])
     where = "a GPU" if processor == "gpu" else f"{cores} core{'s' * (cores != 1)} ({processor})"
-    reason = f"{images:,} images of {side} pixels in about {minutes or DEFAULT_MINUTES:g} min on {where}"
+    reason = f"for {images:,} images of {side} pixels on {where}"
     batch_size = steps.batch_size
     while batch_size > _SMALLEST_BATCH and images < _FEWEST_STEPS * batch_size:
         batch_size //= 2

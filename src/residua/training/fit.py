@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from residua import artifact, configuration, evaluation, files, machine
+from residua.data import sources
 from residua.data.sources import Progress
 from residua.errors import BadRun, Interrupted, NonFiniteLoss
 from residua.networks.network import ResidualNetwork, build
@@ -114,6 +115,14 @@ def planned(run: Record, *, data_root: str | None = None, progress: Progress | N
     return replace(decided, epochs=int(kept["epochs"]))
 
 
+def _wherever(asked: TrainSpec) -> TrainSpec:
+    """Returns what was asked with whole paths, so that the run can be resumed from any folder."""
+    root = None if asked.data_root is None else str(Path(asked.data_root).expanduser().resolve())
+    named = asked.source in sources.names()
+    source = asked.source if named else str(Path(asked.source).expanduser().resolve())
+    return replace(asked, source=source, data_root=root)
+
+
 def _write_beginning(made: Record, decided: Plan) -> None:
     """Writes all that is known before the first step."""
     made.write(
@@ -130,7 +139,7 @@ def _write_beginning(made: Record, decided: Plan) -> None:
             "notes": list(decided.notes),
             "epochs": decided.epochs,
             "resumed": 0,
-            "asked": configuration.to_json(decided.asked),
+            "asked": configuration.to_json(_wherever(decided.asked)),
         },
     )
     made.write("specification", configuration.to_json(decided.specification))

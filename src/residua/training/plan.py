@@ -15,7 +15,7 @@ from residua.data.sources import DataSpec
 from residua.errors import BadNetwork, BadSetting
 from residua.networks import catalogue, cost
 from residua.networks.spec import NetworkSpec
-from residua.training.choice import PHOTOGRAPH_SIDE, SMALL, Choice, Processor, choose
+from residua.training.choice import DEFAULT_MINUTES, PHOTOGRAPH_SIDE, SMALL, Choice, Processor, choose
 from residua.training.recipe import Recipe, recipe
 
 _FEW_IMAGES_A_CLASS = 500
@@ -150,10 +150,17 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         augment=augment,
         device=device,
         bfloat16=bfloat16,
-        reason="as asked" if asked.network and (asked.epochs or base.epochs) else chosen.reason,
+        reason=_reason(asked, base, chosen),
         began=began,
         inspection=cost.inspect(specification, shape),
     )
+
+
+def _reason(asked: TrainSpec, base: Recipe, chosen: Choice) -> str:
+    given = asked.epochs or base.epochs
+    if asked.network and given:
+        return "as asked"
+    return chosen.reason if given else f"{chosen.reason}, about {asked.minutes or DEFAULT_MINUTES:g} min"
 
 
 def _by_room(settings: tuple[str, ...]) -> dict[str, list[str]]:
