@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.training.conftest import TINY
 
 from residua.report.gather import pictures_of
 from residua.training.fit import Fitted, fit
 from residua.training.plan import TrainSpec, plan
-from tests.training.conftest import TINY
 
 
 @pytest.fixture(scope="module")
