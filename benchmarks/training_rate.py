@@ -13,9 +13,9 @@ import subprocess
 import sys
 import time
 
-CASES = {"resnet20": (32, 128, 24), "resnet18": (224, 32, 10)}  # side, batch size, steps a turn
+CASES = {"resnet20": (32, 128, 12), "resnet18": (224, 32, 5)}  # side, batch size, steps a turn
 ARMS = ("ours", "textbook", "fair")
-WARM_STEPS = 4
+WARM_STEPS = 3
 ROUNDS = 5
 
 
