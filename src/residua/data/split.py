@@ -57,8 +57,9 @@ def carve(
     targets = _targets(Counter(labels), shares)
     _seeded(counts, targets)  # refuses what has no place in every part
     chosen: list[PartName] = ["train"] * len(groups)
-    for part in (name for name in targets if name != "train"):
-        _carve_one(part, chosen, counts, targets[part])
+    for part, target in targets.items():
+        if part != "train":
+            _carve_one(part, chosen, counts, target)
     parts: list[PartName] = ["train"] * len(names)
     for group, name in zip(groups, chosen, strict=True):
         for i in group:
