@@ -120,7 +120,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path):
         (["train", "--network", "resnet19"], "did you mean"),
         (["train", "--epochs", "0"], "--epochs is 0"),
         (["train", "--set", "optimizer.learning_rat=1"], "optimizer.learning_rate"),
-        (["train", "--network", "resnet34"], "residua train digits --network resnet20-average-pooled"),
+        (["train", "--network", "resnet34"], "residua train digits --network resnet20"),
         (["train", "digits", "--resume", "last"], "leave out digits"),
         (["train", "--resume", "nowhere"], "nowhere is no run"),
         (["predict", "last", "image.png"], "there is no run in"),

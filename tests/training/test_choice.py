@@ -1,13 +1,18 @@
 import pytest
 
-from residua.training.choice import DEFAULT_MINUTES, PHOTOGRAPHS, RATES, SMALL, Processor, choose
+from residua.training.choice import DEFAULT_MINUTES, PHOTOGRAPHS, RATES, SMALL, TINY, Processor, choose
 
-COST = {name: 1_000_000 >> rank for ladder in (SMALL, PHOTOGRAPHS) for rank, name in enumerate(ladder.networks)}
+COST = {name: 1_000_000 >> rank for ladder in (TINY, SMALL, PHOTOGRAPHS) for rank, name in enumerate(ladder.networks)}
 
 
 def chosen(side: int, images: int, **changes):
     options = {"processor": "bfloat16", "cores": 2, "minutes": None, "network": None, "multiply_adds": COST.__getitem__}
     return choose(side, images, **(options | changes))
+
+
+def test_images_under_16_pixels_take_padded_shortcuts():
+    assert chosen(15, 100).network in TINY.networks
+    assert chosen(16, 100).network in SMALL.networks
 
 
 def test_images_of_64_pixels_take_a_network_for_photographs():

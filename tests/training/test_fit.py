@@ -219,7 +219,7 @@ def test_a_network_for_photographs_is_refused_on_small_images_with_both_commands
         fit(TrainSpec(source="digits", network="resnet18"))
     commands = [line.strip() for line in str(caught.value).splitlines() if line.startswith("  residua ")]
     assert commands == [
-        "residua train digits --network resnet20-average-pooled",
+        "residua train digits --network resnet20",
         "residua train digits --network resnet18 --image-size 96",
     ]
     assert not Path("runs").exists()

