@@ -1,6 +1,6 @@
 """Prints our training rate beside a textbook float32 loop's, as a ratio, from one interleaved run.
 
-    .venv/bin/python benchmarks/training_rate.py
+    .venv/bin/python benchmarks/training_rate.py [resnet20] [resnet18]
 
 Three processes take turns, because the allocator belongs to the process: ``ours`` (`loop.take_steps` in a process
 that `machine.prepare_process` set up), ``textbook`` (float32, default memory format and allocator, torch's own
@@ -103,18 +103,18 @@ def turn(arm: str, name: str) -> float:
 def main() -> None:
     from results import spread, write
 
-    found = {}
-    for name, (side, batch, _) in CASES.items():
+    for name in sys.argv[1:] or CASES:
+        side, batch, _ = CASES[name]
         rounds = [{arm: turn(arm, name) for arm in ARMS} for _ in range(ROUNDS)]
         rates = {arm: spread([row[arm] for row in rounds]) for arm in ARMS}
         ratios = {peer: spread([row["ours"] / row[peer] for row in rounds]) for peer in ("textbook", "fair")}
-        found[name] = {"side": side, "batch_size": batch, "images_per_second": rates, "ratio_to": ratios}
         print(
             f"{name} at {side}×{side}, batch {batch}: " + ", ".join(f"{a} {rates[a]['median']:.1f} img/s" for a in ARMS)
         )
         for peer, ratio in ratios.items():
             print(f"  {ratio['median']:.2f}× {peer} ({ratio['min']:.2f} to {ratio['max']:.2f}, n = {ratio['n']})")
-    write("training_rate", "python benchmarks/training_rate.py", {"cases": found})
+        numbers = {"side": side, "batch_size": batch, "images_per_second": rates, "ratio_to": ratios}
+        write(f"training_rate_{name}", f"python benchmarks/training_rate.py {name}", numbers)
 
 
 if __name__ == "__main__":
