@@ -48,7 +48,8 @@ def pooled_for_small_images(depth: int) -> NetworkSpec:
     """Returns the 6n+2 network of `basic_for_small_images` with option D: average pool, 1×1, batch norm.
 
     What `residua train` takes for small images. On Fashion-MNIST, 13 epochs of 55,000 images with the default
-    recipe, one seed each, 14 layers: 93.8 % with these shortcuts, 93.4 % with option A.
+    recipe, one seed each, 14 layers: 93.8 % with these shortcuts, 93.4 % with option A;
+    the intervals from 10,000 test images overlap (93.3 to 94.2, 92.9 to 93.8).
     """
     return replace(basic_for_small_images(depth), shortcut="average_pooled")
 
