@@ -1,26 +1,34 @@
 """What a network costs, layer by layer: shapes, parameters, multiply-adds, receptive field.
 
 Everything follows from the layers' sizes; no image is needed. Multiply-adds count the convolutions, those of
-the shortcuts included, and the linear layer, one for each product that is added up. A receptive field is the
+shortcuts and gates included, and the linear layers, one for each product that is added up. A receptive field is the
 side, in pixels of the image, of the square that one position of a layer's output depends on, along the
 residual functions, which see at least as far as the shortcuts.
 """
 
+import copy
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from residua.errors import BadNetwork
-from residua.networks.blocks import PlainBlock, ResidualBlock
+from residua.networks.blocks import PlainBlock, ResidualBlock, StochasticDepth
+from residua.networks.layers import FixedScale, Scale, Shift, SqueezeExcitation
 from residua.networks.network import ResidualNetwork
 from residua.networks.shortcuts import (
+    Addition,
+    DropoutShortcut,
+    ExclusiveGate,
+    GatedShortcut,
     IdentityShortcut,
     PaddedShortcut,
     PooledProjectionShortcut,
     ProjectionShortcut,
+    ScaledShortcut,
 )
 from residua.networks.spec import NetworkSpec
 
@@ -149,9 +157,21 @@ class _Window:
         return -(-reach // self.stride) + 1 if self.rounds_up else reach // self.stride + 1
 
 
-_CHAINS = (nn.Sequential, ProjectionShortcut, PooledProjectionShortcut)
+_CHAINS = (
+    nn.Sequential,
+    StochasticDepth,
+    ProjectionShortcut,
+    PooledProjectionShortcut,
+    ScaledShortcut,
+    DropoutShortcut,
+)
+_NOTHING = (nn.Identity, IdentityShortcut, Addition)
 _KEEP_SHAPE = {
     nn.BatchNorm2d: "batch norm",
+    nn.GroupNorm: "group norm",
+    Shift: "shift",
+    Scale: "scale",
+    FixedScale: "fixed scale",
     nn.ReLU: "relu",
     nn.LeakyReLU: "leaky relu",
     nn.PReLU: "prelu",
@@ -179,8 +199,10 @@ def _walk(name: str, module: nn.Module, signal: _Signal) -> tuple[list[Row], _Si
     """Returns the rows of the layers inside ``module`` and the signal after it."""
     if isinstance(module, ResidualBlock | PlainBlock):
         return _walk_block(name, module, signal)
-    if isinstance(module, nn.Identity | IdentityShortcut):
+    if isinstance(module, _NOTHING):
         return [], signal
+    if isinstance(module, GatedShortcut | ExclusiveGate):
+        return _walk_gated(name, module, signal)
     if isinstance(module, _CHAINS):
         return _walk_chain(name, module.named_children(), signal)
     kind, signal, products = _layer(name, module, signal)
@@ -202,9 +224,18 @@ def _walk_block(name: str, block: ResidualBlock | PlainBlock, signal: _Signal) -
     shortcut: list[Row] = []
     if isinstance(block, ResidualBlock):
         shortcut, beside = _walk(f"{name}.shortcut", block.shortcut, before)
+        gate, _ = _walk(f"{name}.merge", block.merge, before)
+        shortcut += gate
         after = replace(after, side=max(after.side, beside.side))
     last, after = _walk(f"{name}.activation", block.activation, after)
     return [*entry, *residual, *shortcut, *last], after
+
+
+def _walk_gated(name: str, module: GatedShortcut | ExclusiveGate, signal: _Signal) -> tuple[list[Row], _Signal]:
+    """Returns the rows of a gate, and of the shortcut that it is on; both read the block's input."""
+    gate, _ = _walk(f"{name}.gate", module.gate, signal)
+    resize, after = _walk(f"{name}.resize", getattr(module, "resize", nn.Identity()), signal)
+    return [*resize, *gate], after
 
 
 def _layer(name: str, module: nn.Module, signal: _Signal) -> tuple[str, _Signal, int]:
@@ -212,8 +243,9 @@ def _layer(name: str, module: nn.Module, signal: _Signal) -> tuple[str, _Signal,
     if isinstance(module, nn.Conv2d):
         kernel, stride, padding = module.kernel_size[0], module.stride[0], int(module.padding[0])
         after = signal.through(module.out_channels, _Window(kernel=kernel, stride=stride, padding=padding))
+        grouped = f", {module.groups} groups" if module.groups > 1 else ""
         return (
-            f"{kernel}×{kernel} convolution",
+            f"{kernel}×{kernel} convolution{grouped}",
             after,
             module.weight.numel() * after.shape[1] * after.shape[2],
         )
@@ -223,10 +255,30 @@ def _layer(name: str, module: nn.Module, signal: _Signal) -> tuple[str, _Signal,
     if isinstance(module, PaddedShortcut):
         channels = signal.shape[0] + module.added_channels
         return "padded shortcut", signal.through(channels, _Window(kernel=1, stride=module.stride)), 0
+    if isinstance(module, SqueezeExcitation):
+        return "squeeze-excitation", signal, module.squeeze.weight.numel() + module.excite.weight.numel()
     for cls, kind in _KEEP_SHAPE.items():
         if isinstance(module, cls):
             return kind, signal, 0
-    raise BadNetwork(f"{name} is a {type(module).__name__}, whose cost is not known; inspect the network without it")
+    return _unknown_layer(name, module, signal)
+
+
+def _unknown_layer(name: str, module: nn.Module, signal: _Signal) -> tuple[str, _Signal, int]:
+    """Returns the same of a module that this file does not know, by asking it on a tensor without content.
+
+    Its receptive field is taken for its input's.
+    """
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.no_grad(), counter:
+            out = copy.deepcopy(module).to("meta")(torch.empty(1, *signal.shape, device="meta"))
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise BadNetwork(f"{name} ({type(module).__name__}) cannot take {signal.shape}: {error}") from error
+    if out.dim() != 4:
+        raise BadNetwork(f"{name} ({type(module).__name__}) gives {tuple(out.shape)}, not [b, c, h, w]")
+    channels, height, width = out.shape[1:]
+    after = replace(signal, shape=(channels, height, width))
+    return type(module).__name__, after, counter.get_total_flops() // 2
 
 
 def _pool_window(pool: nn.MaxPool2d | nn.AvgPool2d) -> _Window:
@@ -272,5 +324,5 @@ def _sum(name: str, kind: str, rows: list[Row]) -> Row:
 
 
 def _counts_as_depth(row: Row) -> bool:
-    weighted = row.kind.endswith("convolution") or row.kind == "linear"
-    return weighted and "shortcut" not in row.name.split(".")
+    weighted = "convolution" in row.kind or row.kind == "linear"
+    return weighted and not {"shortcut", "merge"} & set(row.name.split("."))

@@ -1,11 +1,17 @@
-"""The layers that every network is made of: convolution, norm, activation."""
+"""The layers that every network is made of: convolution, norm, activation, and the scalars that stand in for norms."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import gcd
+from typing import Literal, Protocol, final, runtime_checkable
 
-from torch import nn
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from residua.networks.spec import ActivationKind, NetworkSpec
+ActivationKind = Literal["relu", "leaky_relu", "prelu", "sigmoid", "tanh"]
+NormKind = Literal["batch", "group", "none"]
 
 ACTIVATIONS: dict[ActivationKind, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -20,24 +26,137 @@ Layers = list[tuple[str, nn.Module]]
 """Layers in the order that they are applied, each with its name."""
 
 
-def convolution(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, bias: bool) -> nn.Conv2d:
+@runtime_checkable
+class Style(Protocol):
+    """Says how the layers of a network are made; a `NetworkSpec` is one, and documents each of these."""
+
+    @property
+    def norm(self) -> NormKind: ...
+    @property
+    def norm_groups(self) -> int: ...
+    @property
+    def bias(self) -> bool: ...
+    @property
+    def norm_on_projection(self) -> bool: ...
+    @property
+    def activation(self) -> ActivationKind: ...
+    @property
+    def has_shifts(self) -> bool: ...
+    @property
+    def shortcut_scale(self) -> float: ...
+    @property
+    def shortcut_dropout(self) -> float: ...
+    @property
+    def gate_bias(self) -> float: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockShape:
+    """Says what one block does to the shape of its input."""
+
+    in_channels: int
+    width: int
+    """Channels of the 3×3 convolutions."""
+    out_channels: int
+    stride: int
+
+    @property
+    def changes(self) -> bool:
+        """Whether the output differs in shape from the input."""
+        return self.stride != 1 or self.in_channels != self.out_channels
+
+
+@final
+class Shift(nn.Module):
+    """Adds one learned number, 0 at the start: Fixup's scalar bias (Zhang et al. 2019, §3)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        return x + self.value
+
+
+@final
+class Scale(nn.Module):
+    """Multiplies by one learned number: 1 at the start of Fixup's, 0 of SkipInit's (De and Smith 2020, §2)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        return x * self.value
+
+
+@final
+class FixedScale(nn.Module):
+    """Multiplies by a number that does not learn."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        return x * self.factor
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor:.6g}"
+
+
+@final
+class SqueezeExcitation(nn.Module):
+    """Weighs every channel by what the whole map holds (Hu et al. 2018, Eqs. 2 to 4).
+
+    Args:
+        channels: Of the maps.
+        reduction: Channels over the hidden layer's units; at least one unit is left.
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.squeeze = nn.Linear(channels, hidden)
+        self.excite = nn.Linear(hidden, channels)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        weights = self.excite(torch.relu(self.squeeze(x.mean(dim=(2, 3))))).sigmoid()
+        return x * weights[:, :, None, None]
+
+
+def convolution(
+    in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, bias: bool, groups: int = 1
+) -> nn.Conv2d:
     """Returns a convolution that keeps the size of its maps, up to the stride, by padding half the kernel."""
-    return nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=bias)
+    return nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=bias, groups=groups)
 
 
-def norm_and_activation(spec: NetworkSpec, channels: int) -> Layers:
+def norm_and_activation(style: Style, channels: int) -> Layers:
     """Returns the norm, where the network has one, and the activation after it."""
-    return [*norm(spec, channels), *activation(spec)]
+    return [*norm(style, channels), *activation(style)]
 
 
-def norm(spec: NetworkSpec, channels: int) -> Layers:
-    """Returns the norm over ``channels``, or nothing in a network without norms."""
-    return [] if spec.norm == "none" else [("norm", nn.BatchNorm2d(channels))]
+def norm(style: Style, channels: int) -> Layers:
+    """Returns the norm over ``channels``, or nothing in a network without norms.
+
+    A group norm has the largest number of groups that divides both ``channels`` and ``style.norm_groups``.
+    """
+    if style.norm == "none":
+        return []
+    if style.norm == "group":
+        return [("norm", nn.GroupNorm(gcd(style.norm_groups, channels), channels))]
+    return [("norm", nn.BatchNorm2d(channels))]
 
 
-def activation(spec: NetworkSpec) -> Layers:
-    """Returns the activation; a PReLU has one slope for all channels."""
-    return [("activation", ACTIVATIONS[spec.activation]())]
+def activation(style: Style) -> Layers:
+    """Returns the activation, behind its shift where the network has shifts; a PReLU has one slope for all channels."""
+    return [*shift(style), ("activation", ACTIVATIONS[style.activation]())]
+
+
+def shift(style: Style) -> Layers:
+    """Returns the scalar bias that stands before convolutions, activations and the head of a Fixup network."""
+    return [("shift", Shift())] if style.has_shifts else []
 
 
 def chain(layers: Layers) -> nn.Sequential:
@@ -45,14 +164,14 @@ def chain(layers: Layers) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def numbered_chain(layers: Layers) -> nn.Sequential:
-    """Returns the layers as one module: the second one that is named ``norm`` becomes ``norm2``."""
+def numbered(layers: Layers) -> Layers:
+    """Returns the layers with their number among those of their name: the second ``norm`` becomes ``norm2``."""
     seen: Counter[str] = Counter()
     named: Layers = []
     for name, layer in layers:
         seen[name] += 1
         named.append((f"{name}{seen[name]}", layer))
-    return chain(named)
+    return named
 
 
 def joined(layers: Layers) -> nn.Module:

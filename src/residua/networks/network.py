@@ -1,14 +1,16 @@
 """The network itself, built from its specification; it knows no data and no training."""
 
+from collections.abc import Iterable, Iterator
 from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from residua.networks.blocks import LAYOUTS, BlockShape, Preactivation, build_block
+from residua.errors import BadSetting, unknown
+from residua.networks.blocks import LAYOUTS, Place, Preactivation, build_block, written
 from residua.networks.initialization import initialize
-from residua.networks.layers import joined, norm_and_activation
+from residua.networks.layers import BlockShape, joined, shift
 from residua.networks.spec import NetworkSpec
 from residua.networks.stems import activates, build_stem
 
@@ -23,7 +25,7 @@ class ResidualNetwork(nn.Module):
         spec: What the network was built from.
         stem: From the image to the stream.
         stages: One `nn.Sequential` of blocks a stage.
-        tail: The last norm and activation of a pre-activation network, else the identity.
+        tail: The last norm and activation of a pre-activation network, a Fixup network's last shift, else the identity.
         head: The linear layer from the pooled channels to the logits.
     """
 
@@ -46,6 +48,47 @@ class ResidualNetwork(nn.Module):
         """Returns the logits: no softmax, which belongs to the loss and to prediction."""
         return self.head(self.feature_maps(images).mean(dim=(2, 3)))
 
+    def features(self, images: Float[Tensor, "b c h w"], at: Iterable[str]) -> dict[str, Tensor]:
+        """Returns what the named places give, from one forward pass without hooks; gradients flow as in `forward`.
+
+        Args:
+            images: Normalised images.
+            at: Names of `feature_names`: ``stem``, ``stage1`` …, ``stage2.3`` (its third block), ``tail``, ``pool``
+                ([b, c]) and ``head``, the logits ([b, classes]).
+
+        Raises:
+            BadSetting: If a name is none, with the nearest that is.
+        """
+        wanted = list(at)
+        for name in wanted:
+            if name not in self.feature_names:
+                raise BadSetting(unknown("place", name, self.feature_names))
+        found = {name: value for name, value in self._walk(images) if name in wanted}
+        return {name: found[name] for name in wanted}
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Returns the names that `features` takes, from the image to the logits."""
+        blocks = [
+            [*(f"stage{stage}.{block}" for block in range(1, count + 1)), f"stage{stage}"]
+            for stage, count in enumerate(self.spec.blocks, start=1)
+        ]
+        return ("stem", *(name for stage in blocks for name in stage), "tail", "pool", "head")
+
+    def _walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+        x = self.stem(images)
+        yield "stem", x
+        for stage, blocks in enumerate(self.stages, start=1):
+            for position, block in enumerate(blocks.children(), start=1):
+                x = block(x)
+                yield f"stage{stage}.{position}", x
+            yield f"stage{stage}", x
+        x = self.tail(x)
+        yield "tail", x
+        pooled = x.mean(dim=(2, 3))
+        yield "pool", pooled
+        yield "head", self.head(pooled)
+
 
 def build(spec: NetworkSpec, *, seed: int | None = None) -> ResidualNetwork:
     """Returns the network of ``spec`` on the processor with freshly drawn weights.
@@ -65,13 +108,13 @@ def build(spec: NetworkSpec, *, seed: int | None = None) -> ResidualNetwork:
 
 def _stage(spec: NetworkSpec, index: int) -> nn.Sequential:
     into = spec.out_channels[index - 1] if index else spec.stem.width
-    width, out = spec.widths[index], spec.out_channels[index]
+    width, out, before = spec.widths[index], spec.out_channels[index], sum(spec.blocks[:index])
     blocks = []
     for position in range(spec.blocks[index]):
         stride = spec.strides[index] if position == 0 else 1
         shape = BlockShape(in_channels=into, width=width, out_channels=out, stride=stride)
-        is_first = index == 0 and position == 0
-        blocks.append(build_block(spec, shape, _preactivation(spec, shape, is_first=is_first)))
+        preactivation = _preactivation(spec, shape, is_first=before + position == 0)
+        blocks.append(build_block(spec, shape, Place(preactivation=preactivation, position=before + position)))
         into = out
     return nn.Sequential(*blocks)
 
@@ -88,5 +131,4 @@ def _preactivation(spec: NetworkSpec, shape: BlockShape, *, is_first: bool) -> P
 
 
 def _tail(spec: NetworkSpec) -> nn.Module:
-    opens_with_norm = LAYOUTS[spec.order].before == "NA"
-    return joined(norm_and_activation(spec, spec.out_channels[-1]) if opens_with_norm else [])
+    return joined([*written(spec, LAYOUTS[spec.order].before, spec.out_channels[-1]), *shift(spec)])

@@ -7,21 +7,21 @@ Notation: a stage is a run of blocks of one width; ``width`` counts the channels
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from math import prod
+from math import isfinite, prod
 from typing import Any, Literal
 
 from residua.configuration import check, check_choices
-from residua.errors import BadNetwork
+from residua.errors import BadNetwork, BadSetting, unknown
+from residua.networks.layers import ActivationKind, NormKind
+from residua.networks.shortcuts import PADDING, PROJECTING, SHORTCUTS
 
 BlockKind = Literal["basic", "bottleneck"]
-Order = Literal["original", "full_preactivation"]
-ShortcutKind = Literal["none", "padded", "projection", "projection_everywhere", "average_pooled", "max_pooled"]
-NormKind = Literal["batch", "none"]
+Order = Literal[
+    "original", "bn_after_addition", "relu_before_addition", "relu_only_preactivation", "full_preactivation"
+]
 StridePlace = Literal["first", "3x3"]
-ActivationKind = Literal["relu", "leaky_relu", "prelu", "sigmoid", "tanh"]
-Initialization = Literal["he_fan_out", "he_fan_in", "zero_last"]
+Initialization = Literal["he_fan_out", "he_fan_in", "zero_last", "identity", "fixup", "skipinit", "scaled_branches"]
 
-EXPANSION: dict[BlockKind, int] = {"basic": 1, "bottleneck": 4}
 CONVOLUTIONS: dict[BlockKind, int] = {"basic": 2, "bottleneck": 3}
 
 
@@ -32,22 +32,27 @@ class StemSpec:
     width: int
     """Channels after the stem."""
     kernel: int = 3
-    """Side of the convolution's kernel in pixels, odd; the padding is half of it."""
+    """Side of the convolutions' kernels in pixels, odd; the padding is half of it."""
     stride: int = 1
-    """Stride of the convolution in pixels."""
+    """Stride of the first convolution in pixels."""
     bias: bool = False
-    """Whether the convolution has a bias."""
+    """Whether the convolutions have a bias."""
     pool: bool = False
     """Whether a 3×3 max pool with stride 2 and padding 1 comes last."""
+    convolutions: int = 1
+    """Above 1 for a deep stem (He et al. 2019, Bag of Tricks, Fig. 2b); those before the last have half the width."""
 
     def __post_init__(self) -> None:
         _check_fields(self)
         check(self.kernel % 2 == 1, "kernel", self.kernel, "an odd whole number, such as 3 or 7")
+        halves = self.convolutions == 1 or self.width % 2 == 0
+        check(halves, "width", self.width, "an even whole number in a stem of several convolutions")
 
     @property
     def strides(self) -> tuple[int, ...]:
         """The strides of the stem's layers, first layer first."""
-        return (self.stride, 2) if self.pool else (self.stride,)
+        convolutions = (self.stride,) + (1,) * (self.convolutions - 1)
+        return (*convolutions, 2) if self.pool else convolutions
 
 
 def small_stem(width: int, *, bias: bool = False) -> StemSpec:
@@ -58,6 +63,11 @@ def small_stem(width: int, *, bias: bool = False) -> StemSpec:
 def photograph_stem(width: int = 64, *, bias: bool = False) -> StemSpec:
     """Returns the stem for photographs: 7×7 with stride 2, then a max pool (He et al. 2015, Table 1)."""
     return StemSpec(width=width, kernel=7, stride=2, bias=bias, pool=True)
+
+
+def deep_stem(width: int = 64) -> StemSpec:
+    """Returns the stem of ResNet-C and -D: three 3×3, the first with stride 2, then a max pool (He et al. 2019)."""
+    return StemSpec(width=width, stride=2, pool=True, convolutions=3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +85,34 @@ class NetworkSpec:
     widths: tuple[int, ...]
     """Channels of the 3×3 convolutions in every stage."""
     block: BlockKind = "basic"
-    """basic: two 3×3 convolutions; bottleneck: 1×1, 3×3, and 1×1 to four times the width."""
+    """basic: two 3×3 convolutions; bottleneck: 1×1, 3×3, and 1×1 to ``bottleneck_expansion`` times the width."""
+    bottleneck_expansion: int = 4
+    """Channels that leave a bottleneck over its width: 4; 2 in networks whose bottlenecks are twice as wide."""
+    groups: int = 1
+    """Groups of a bottleneck's 3×3 convolution: the cardinality of ResNeXt (Xie et al. 2017)."""
+    squeeze_excitation: int | None = None
+    """Reduction of a squeeze-excitation at the end of every residual function (Hu et al. 2018: 16); none: without."""
     order: Order = "original"
     """Where norm and activation stand around the convolutions and the addition (He et al. 2016, Fig. 4)."""
-    shortcut: ShortcutKind = "projection"
+    shortcut: str = "projection"
     """none: a plain network; padded: option A; projection: option B, 1×1 where shapes differ;
-    projection_everywhere: option C; average_pooled, max_pooled: option D, a pool and then a 1×1."""
+    projection_everywhere: option C; average_pooled, max_pooled: option D, a pool and then a 1×1;
+    scaled, exclusive_gating, shortcut_only_gating, dropout: He et al. 2016, Table 1, on option A."""
+    shortcut_scale: float = 0.5
+    """What ``scaled`` multiplies the shortcut by."""
+    residual_scale: float = 0.5
+    """What ``scaled`` multiplies the residual function by."""
+    gate_bias: float = -6.0
+    """Where a gate's bias starts: σ(−6) = 0.0025, an almost open shortcut (He et al. 2016, Table 1)."""
+    shortcut_dropout: float = 0.5
+    """Share of the shortcut's numbers that ``dropout`` drops."""
+    last_survival: float = 1.0
+    """Stochastic depth: the probability that the last block's residual function is kept in a training step, falling
+    to it linearly from 1 at the image (Huang et al. 2016, Eq. 4; theirs 0.5); 1 keeps all."""
     norm: NormKind = "batch"
     """What normalises the layers' outputs."""
+    norm_groups: int = 32
+    """Groups of ``group`` norm at most (Wu and He 2018); the greatest common divisor with the channels is taken."""
     bias: bool = False
     """Whether the blocks' convolutions, projections included, have a bias."""
     norm_on_projection: bool = True
@@ -92,9 +122,7 @@ class NetworkSpec:
     (torchvision). The parameters are the same in both, so weights load into the wrong one unnoticed."""
     activation: ActivationKind = "relu"
     initialization: Initialization = "he_fan_out"
-    """he_fan_out, he_fan_in: normal with variance gain²/fan (He et al. 2015, Delving Deep, Eqs. 10 and 14);
-    zero_last: he_fan_out, then zero in the last layer of every residual function, so that a block starts as
-    its shortcut: the identity where shapes agree (with a last activation, as in the original order: relu)."""
+    """Where the weights start, and the scalars that go with it; see `residua.networks.initialization`."""
     in_channels: int = 3
     """Channels of the images: 3 for colour, 1 for grey."""
     classes: int = 1000
@@ -103,6 +131,10 @@ class NetworkSpec:
     def __post_init__(self) -> None:
         _check_fields(self)
         check_choices(self)
+        if self.shortcut not in ("none", *SHORTCUTS):
+            raise BadSetting(unknown("shortcut", self.shortcut, ("none", *SHORTCUTS)))
+        check(0 <= self.shortcut_dropout < 1, "shortcut_dropout", self.shortcut_dropout, "0 up to but not 1")
+        check(0 < self.last_survival <= 1, "last_survival", self.last_survival, "above 0, up to 1")
         if len(self.blocks) != len(self.widths):
             raise BadNetwork(
                 f"blocks has {len(self.blocks)} stages and widths {len(self.widths)}; give both one number a stage"
@@ -114,7 +146,7 @@ class NetworkSpec:
     @property
     def expansion(self) -> int:
         """Channels that leave a block over its width."""
-        return EXPANSION[self.block]
+        return self.bottleneck_expansion if self.block == "bottleneck" else 1
 
     @property
     def out_channels(self) -> tuple[int, ...]:
@@ -129,7 +161,7 @@ class NetworkSpec:
     @property
     def depth(self) -> int:
         """Weighted layers as the papers count them: stem, convolutions outside the shortcuts, head."""
-        return CONVOLUTIONS[self.block] * sum(self.blocks) + 2
+        return self.stem.convolutions + CONVOLUTIONS[self.block] * sum(self.blocks) + 1
 
     @property
     def shrinks_by(self) -> int:
@@ -152,13 +184,26 @@ class NetworkSpec:
         """Whether the network has no shortcuts."""
         return self.shortcut == "none"
 
+    @property
+    def has_shifts(self) -> bool:
+        """Whether scalar biases stand before convolutions and activations (Fixup)."""
+        return self.initialization == "fixup"
+
+    @property
+    def survivals(self) -> tuple[float, ...]:
+        """The probability that each block's residual function is kept, first block first: 1 − l/L · (1 − p_L)."""
+        count = sum(self.blocks)
+        return tuple(1 - block / count * (1 - self.last_survival) for block in range(1, count + 1))
+
     def plain_twin(self) -> "NetworkSpec":
         """Returns the network of the same layers without shortcuts.
 
-        ``zero_last`` becomes ``he_fan_out``: without a shortcut a zeroed branch passes nothing on.
+        Without a shortcut a branch that starts near zero, or is dropped, passes nothing on: ``zero_last`` and
+        ``scaled_branches`` become ``he_fan_out``, and all blocks survive.
         """
-        start = "he_fan_out" if self.initialization == "zero_last" else self.initialization
-        return replace(self, shortcut="none", initialization=start)
+        near_zero = self.initialization in ("zero_last", "scaled_branches")
+        start = "he_fan_out" if near_zero else self.initialization
+        return replace(self, shortcut="none", initialization=start, last_survival=1.0)
 
     def require_fit(self, shape: tuple[int, int, int]) -> None:
         """Checks that images of ``shape`` (channels, height, width) suit the network.
@@ -186,7 +231,7 @@ def _narrows(spec: NetworkSpec) -> bool:
 
 
 def _projects(spec: NetworkSpec) -> bool:
-    return spec.shortcut not in ("none", "padded")
+    return spec.shortcut in PROJECTING
 
 
 CONTRADICTIONS: tuple[tuple[Callable[[NetworkSpec], bool], str], ...] = (
@@ -200,22 +245,55 @@ CONTRADICTIONS: tuple[tuple[Callable[[NetworkSpec], bool], str], ...] = (
         "(He et al. 2016); set norm_on_projection=false, or order=original",
     ),
     (
+        lambda spec: spec.order == "bn_after_addition" and spec.norm == "none",
+        "order is bn_after_addition and norm is none, which leaves the original order; "
+        "set order=original, or norm=batch",
+    ),
+    (
+        lambda spec: spec.order == "relu_only_preactivation" and spec.norm == "none",
+        "order is relu_only_preactivation and norm is none, which leaves full_preactivation; "
+        "set order=full_preactivation, or norm=batch",
+    ),
+    (
+        lambda spec: spec.order == "relu_before_addition" and spec.initialization in ("zero_last", "fixup"),
+        "order is relu_before_addition, where the activation behind a zeroed layer passes no gradient; "
+        "set initialization=skipinit, whose zero stands behind the activation",
+    ),
+    (
+        lambda spec: spec.initialization == "fixup" and spec.norm != "none",
+        "initialization is fixup, whose scalars stand in for norms; set norm=none, or initialization=he_fan_out",
+    ),
+    (
         lambda spec: spec.block == "basic" and spec.stride_on == "first",
         "stride_on is first and block is basic, whose first convolution is its first 3×3; "
         "set stride_on=3x3, or block=bottleneck",
     ),
     (
-        lambda spec: spec.shortcut == "padded" and _narrows(spec),
-        "shortcut is padded and a stage has fewer channels than the one before it, where zeros cannot be "
+        lambda spec: spec.block == "basic" and spec.groups > 1,
+        "groups is above 1 and block is basic, where two grouped 3×3 are only a wider dense layer made sparse "
+        "(Xie et al. 2017, §3.3); set groups=1, or block=bottleneck",
+    ),
+    (
+        lambda spec: any(width % spec.groups for width in spec.widths),
+        "groups does not divide every one of the widths; set groups to a common divisor of them",
+    ),
+    (
+        lambda spec: spec.shortcut in PADDING and _narrows(spec),
+        "the shortcut pads and a stage has fewer channels than the one before it, where zeros cannot be "
         "appended; set shortcut=projection, or widths that never fall",
     ),
     (
-        lambda spec: spec.is_plain and spec.initialization == "zero_last",
-        "shortcut is none and initialization is zero_last, which leaves every plain block at zero "
-        "with no way round it; set initialization=he_fan_out",
+        lambda spec: spec.is_plain and spec.initialization in ("zero_last", "scaled_branches"),
+        "shortcut is none and initialization zero_last or scaled_branches, which leaves every plain block at zero, "
+        "or near it, with no way round it; set initialization=he_fan_out",
+    ),
+    (
+        lambda spec: spec.is_plain and spec.last_survival < 1,
+        "shortcut is none and last_survival below 1, and a plain block that is dropped leaves nothing; "
+        "set last_survival=1, or a shortcut",
     ),
 )
-"""Pairs of settings that describe no network, each with the reason and the way out."""
+"""Settings that describe no network, or one that another name has, each with the reason and the way out."""
 
 
 def _check_fields(spec: StemSpec | NetworkSpec) -> None:
@@ -224,6 +302,11 @@ def _check_fields(spec: StemSpec | NetworkSpec) -> None:
         value, kind = getattr(spec, field.name), str(field.type)
         if field.type is int:
             check(_is_count(value), field.name, value, "a whole number from 1")
+        elif field.type is float:
+            number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+            check(number, field.name, value, "a finite number")
+        elif field.type == int | None:
+            check(value is None or _is_count(value), field.name, value, "a whole number from 1, or none")
         elif field.type is bool:
             check(isinstance(value, bool), field.name, value, "true or false")
         elif field.type is StemSpec:

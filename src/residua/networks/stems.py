@@ -2,31 +2,34 @@
 
 from torch import nn
 
-from residua.networks.layers import chain, convolution, norm_and_activation
+from residua.networks.blocks import LAYOUTS, written
+from residua.networks.layers import Layers, chain, convolution, numbered
 from residua.networks.spec import NetworkSpec
 
 
 def build_stem(spec: NetworkSpec) -> nn.Sequential:
-    """Returns convolution, norm, activation and, where the specification says so, the max pool.
+    """Returns the convolutions, each with norm and activation, and, where the specification says so, the max pool.
 
-    A pre-activation network whose stem has no pool leaves norm and activation to its first block
-    (He et al. 2016, appendix: "right after conv1 and before splitting into two paths"); before a pool
-    they stand in the stem, where that sentence puts them.
+    A pre-activation network whose stem has no pool leaves the last activation, and in full pre-activation its
+    norm, to its first block (He et al. 2016, appendix: "right after conv1 and before splitting into two paths");
+    before a pool they stand in the stem, where that sentence puts them.
     """
-    stem = spec.stem
-    layers: list[tuple[str, nn.Module]] = [
-        (
-            "convolution",
-            convolution(spec.in_channels, stem.width, stem.kernel, stride=stem.stride, bias=stem.bias),
-        )
-    ]
-    if activates(spec):
-        layers += norm_and_activation(spec, stem.width)
-    if stem.pool:
-        layers.append(("pool", nn.MaxPool2d(3, stride=2, padding=1)))
-    return chain(layers)
+    stem, into, layers = spec.stem, spec.in_channels, []
+    for index, stride in enumerate(stem.strides[: stem.convolutions]):
+        is_last = index == stem.convolutions - 1
+        out = stem.width if is_last else stem.width // 2
+        layers.append(("convolution", convolution(into, out, stem.kernel, stride=stride, bias=stem.bias)))
+        layers += written(spec, _closing(spec) if is_last else "NA", out)
+        into = out
+    named: Layers = layers if stem.convolutions == 1 else numbered(layers)
+    return chain([*named, *([("pool", nn.MaxPool2d(3, stride=2, padding=1))] if stem.pool else [])])
 
 
 def activates(spec: NetworkSpec) -> bool:
     """Says whether the stem holds the network's first activation."""
-    return spec.order != "full_preactivation" or spec.stem.pool
+    return not LAYOUTS[spec.order].before or spec.stem.pool
+
+
+def _closing(spec: NetworkSpec) -> str:
+    """Returns what follows the last convolution: norm and activation but for what the first block opens with."""
+    return "NA" if activates(spec) else "NA".removesuffix(LAYOUTS[spec.order].before)
