@@ -27,15 +27,39 @@ class ResidualNetwork(nn.Module):
         stages: One `nn.Sequential` of blocks a stage.
         tail: The last norm and activation of a pre-activation network, a Fixup network's last shift, else the identity.
         head: The linear layer from the pooled channels to the logits.
+        frozen: The last part that does not learn, or ``none``; `freeze` sets it.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.frozen = "none"
         self.stem = build_stem(spec)
         self.stages = nn.ModuleList(_stage(spec, index) for index in range(len(spec.blocks)))
         self.tail = _tail(spec)
         self.head = nn.Linear(spec.out_channels[-1], spec.classes)
+
+    def freeze(self, until: str) -> None:
+        """Stops every part up to and with ``until`` from learning, and lets the others learn.
+
+        Raises:
+            BadSetting: If there is no such part, with the nearest that is.
+        """
+        allowed = ("none", *self._parts())
+        if until not in allowed:
+            raise BadSetting(unknown("part", until, allowed))
+        self.frozen = until
+        self.requires_grad_(True)
+        for part in self._frozen_parts():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "ResidualNetwork":
+        """Sets training or evaluation mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        for part in self._frozen_parts():
+            part.eval()
+        return self
 
     def feature_maps(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
         """Returns the maps that the global average pool reads: what the last stage, and the tail, give."""
@@ -74,6 +98,15 @@ class ResidualNetwork(nn.Module):
             for stage, count in enumerate(self.spec.blocks, start=1)
         ]
         return ("stem", *(name for stage in blocks for name in stage), "tail", "pool", "head")
+
+    def _parts(self) -> dict[str, nn.Module]:
+        stages = {f"stage{number}": stage for number, stage in enumerate(self.stages, start=1)}
+        return {"stem": self.stem, **stages, "tail": self.tail}
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        names = list(self._parts())
+        count = 0 if self.frozen == "none" else names.index(self.frozen) + 1
+        return list(self._parts().values())[:count]
 
     def _walk(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         x = self.stem(images)
