@@ -3,6 +3,7 @@
     ResiduaError                 a mistake or a lack, said in one line with the next step; exit code 2
     ├── BadSetting               an option, a configuration field or a name that is not allowed
     ├── BadNetwork               a specification that describes no network, or one unfit for the images
+    ├── BadWeights               weights that do not fit their network, or a file that holds none
     ├── BadData                  a source, an image or a split that cannot be used
     ├── DownloadFailed           a file that could not be fetched or does not match its checksum
     ├── BadRun                   a run or an artifact that is missing, unfinished or damaged
@@ -30,6 +31,10 @@ class BadSetting(ResiduaError):
 
 class BadNetwork(ResiduaError):
     """Reports a specification that describes no network, or one unfit for its images."""
+
+
+class BadWeights(ResiduaError):
+    """Reports weights that do not fit their network, or a file that holds none."""
 
 
 class BadData(ResiduaError):

@@ -1,15 +1,17 @@
 """Files written whole or not at all, downloaded and checked.
 
 A file appears under its name only when its last byte is on the disk: it is written beside its place,
-flushed, and renamed.
+flushed, and renamed. Of a download that broke off, the beginning stays there for the next try.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
+from io import BufferedRandom
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +22,7 @@ Progress = Callable[[int, int | None], None]
 
 OFFLINE_VARIABLE = "RESIDUA_OFFLINE"
 MIRROR_VARIABLE = "RESIDUA_MIRROR"
-_CHUNK_BYTES = 1 << 18
+_FEWEST_DIGITS = 8  # of a checksum: 32 bits, as torchvision's file names have them
 
 
 @contextlib.contextmanager
@@ -81,17 +83,21 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def matches(path: Path, checksum: str) -> bool:
-    """Says whether ``path`` is a file with this checksum, written ``md5:…`` or ``sha256:…``."""
-    algorithm, _, expected = checksum.partition(":")
+    """Says whether ``path`` is a file with this checksum, written ``md5:…`` or ``sha256:…``.
+
+    Fewer digits than the digest has, but at least eight, are its beginning: publishers put them into files' names.
+    """
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest() == expected
+        return _agrees(hashlib.file_digest(file, checksum.partition(":")[0]).hexdigest(), checksum)
 
 
 def download(address: str, path: Path, *, checksum: str, progress: Progress | None = None) -> Path:
     """Fetches ``address`` to ``path`` unless it is there with its checksum already.
 
+    What came before a connection broke, or the program was killed, stays beside ``path`` under a hidden name, and
+    the next call goes on from there; a process that finds another one at it waits and takes the finished file.
     ``RESIDUA_MIRROR`` replaces the address's scheme and host (``https://mirror/base`` serves
     ``https://mirror/base/FILE``); ``RESIDUA_OFFLINE`` forbids fetching; the proxy variables
     ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` are honoured.
@@ -99,7 +105,7 @@ def download(address: str, path: Path, *, checksum: str, progress: Progress | No
     Args:
         address: Where the publisher serves the file.
         path: Where the file belongs; it appears there whole and verified, or not at all.
-        checksum: The expected digest, ``md5:…`` or ``sha256:…``.
+        checksum: The expected digest or its beginning, as `matches` takes it.
         progress: Is told bytes so far and in all, after every chunk.
 
     Raises:
@@ -108,55 +114,153 @@ def download(address: str, path: Path, *, checksum: str, progress: Progress | No
     if matches(path, checksum):
         return path
     address = _mirrored(address)
-    by_hand = f"fetch {address} by hand to {path} ({checksum})"
     if os.environ.get(OFFLINE_VARIABLE, "").lower() not in ("", "0", "false"):
-        raise DownloadFailed(f"{path.name} is not at {path} and {OFFLINE_VARIABLE} is set; unset it, or {by_hand}")
+        raise DownloadFailed(
+            f"{path.name} is not at {path} and {OFFLINE_VARIABLE} is set; unset it, "
+            f"or {_by_hand(address, path, checksum)}"
+        )
     try:
-        found = _fetch(address, path, checksum, progress)
+        with _partial(path) as file:
+            if not matches(path, checksum):  # another process may have just finished it
+                _complete(file, address, path, checksum=checksum, progress=progress)
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
     except OSError as error:
         raise DownloadFailed(
             f"cannot write {path} ({error.strerror or error}); free space there or choose another place"
         ) from error
-    if found != checksum:
-        raise DownloadFailed(
-            f"{address} gave a file with {found}, not {checksum}: nothing was kept; try again, or {by_hand}"
-        )
     return path
 
 
-def _fetch(address: str, path: Path, checksum: str, progress: Progress | None) -> str:
-    """Streams ``address`` to ``path``, keeps it only if it has the checksum, and returns the one it has."""
+@contextlib.contextmanager
+def _partial(path: Path) -> Iterator[BufferedRandom]:
+    """Yields what there is of a download, for reading and appending, once no other process has it.
+
+    An empty one is removed afterwards, and any after a failed write, which more often than not wants its space.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    while True:
+        with partial.open("a+b") as file:
+            _wait_for(file)
+            if not _is_at(file, partial):
+                continue  # the process before renamed it or removed it
+            try:
+                yield file
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
+            finally:
+                if _is_at(file, partial) and os.fstat(file.fileno()).st_size == 0:
+                    partial.unlink()
+            return
+
+
+def _wait_for(file: BufferedRandom) -> None:
+    """Waits until no other process has the file locked; a system without such locks lets everybody in."""
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _is_at(file: BufferedRandom, place: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), place.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _complete(file: BufferedRandom, address: str, path: Path, *, checksum: str, progress: Progress | None) -> None:
+    """Appends to ``file`` what it lacks of ``address``; begins anew, once, where the whole then differs.
+
+    Raises:
+        DownloadFailed: If the rest cannot be fetched, or the whole differs: then nothing is kept.
+    """
     import httpx
 
-    algorithm = checksum.partition(":")[0]
-    digest, received = hashlib.new(algorithm), 0
+    by_hand = _by_hand(address, path, checksum)
+    file.seek(0)
+    digest = hashlib.file_digest(file, checksum.partition(":")[0])
+    resumed = file.tell() > 0
     try:
-        with (
-            replacing(path) as file,
-            httpx.stream("GET", address, follow_redirects=True, timeout=30) as response,
-        ):
-            response.raise_for_status()
-            length = response.headers.get("content-length")
-            for chunk in response.iter_bytes(_CHUNK_BYTES):
-                file.write(chunk)
-                digest.update(chunk)
-                received += len(chunk)
-                if progress:
-                    progress(received, int(length) if length else None)
-            if digest.hexdigest() != checksum.partition(":")[2]:
-                raise _Differs
-    except _Differs:
-        pass
+        if not (resumed and _agrees(digest.hexdigest(), checksum)):
+            digest = _append(file, address, digest, progress)
+        if resumed and not _agrees(digest.hexdigest(), checksum):
+            digest = _append(file, address, _emptied(file, digest), progress)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        reason = str(error).splitlines()[0] or type(error).__name__
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DownloadFailed(f"cannot fetch {path.name}: {reason}; try again{_kept(file)}, or {by_hand}") from error
+    if not _agrees(digest.hexdigest(), checksum):
+        _emptied(file, digest)
         raise DownloadFailed(
-            f"cannot fetch {path.name}: {reason}; try again, or fetch {address} by hand to {path} ({checksum})"
-        ) from error
-    return f"{algorithm}:{digest.hexdigest()}"
+            f"{address} gave a file with {digest.name}:{digest.hexdigest()}, not {checksum}: nothing was kept; "
+            f"try again, or {by_hand}"
+        )
 
 
-class _Differs(Exception):
-    """Makes `replacing` drop a file with the wrong checksum."""
+def _append(file: BufferedRandom, address: str, digest: Any, progress: Progress | None) -> Any:
+    """Streams what ``file`` lacks of ``address`` to its end and into ``digest``; returns the digest of the whole.
+
+    Bytes are kept as they were sent: a compression for the transfer alone would leave nothing to go on from.
+    """
+    import httpx
+
+    have = file.tell()
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with httpx.stream("GET", address, headers=headers, follow_redirects=True, timeout=30) as response:
+        goes_on = have > 0 and _begins_at(have, response)
+        if goes_on or not have or response.status_code not in (206, 416):
+            response.raise_for_status()
+            if not goes_on:
+                digest, have = _emptied(file, digest), 0
+            return _received(response, file, digest, have, progress=progress)
+    return _append(file, address, _emptied(file, digest), progress)
+
+
+def _received(response: Any, file: BufferedRandom, digest: Any, have: int, *, progress: Progress | None) -> Any:
+    length = response.headers.get("content-length")
+    total = have + int(length) if length else None
+    for chunk in response.iter_raw():
+        file.write(chunk)
+        digest.update(chunk)
+        have += len(chunk)
+        if progress:
+            progress(have, total)
+    return digest
+
+
+def _begins_at(have: int, response: Any) -> bool:
+    """Says whether a response brings everything from byte ``have`` on."""
+    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("content-range", ""))
+    if response.status_code != 206 or not found:
+        return False
+    first, last, total = found.groups()
+    return int(first) == have and total in ("*", str(int(last) + 1))
+
+
+def _emptied(file: BufferedRandom, digest: Any) -> Any:
+    """Returns the digest of nothing, after leaving the file empty."""
+    file.seek(0)
+    file.truncate()
+    return hashlib.new(digest.name)
+
+
+def _kept(file: BufferedRandom) -> str:
+    file.flush()
+    size = os.fstat(file.fileno()).st_size
+    return f", which goes on after the {size:,} bytes that came" if size else ""
+
+
+def _agrees(digest: str, checksum: str) -> bool:
+    """Says whether a digest is the expected one, or begins with it where that is shorter."""
+    expected = checksum.partition(":")[2]
+    return len(expected) >= _FEWEST_DIGITS and digest.startswith(expected)
+
+
+def _by_hand(address: str, path: Path, checksum: str) -> str:
+    return f"fetch {address} by hand to {path} ({checksum})"
 
 
 def _mirrored(address: str) -> str:

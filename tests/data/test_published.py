@@ -207,10 +207,14 @@ def test_a_file_with_another_checksum_is_not_kept(mirror: Mirror, tmp_path: Path
     assert nothing_kept(tmp_path / "root")
 
 
-def test_a_connection_that_breaks_leaves_nothing(mirror: Mirror, tmp_path: Path):
+def test_a_connection_that_breaks_leaves_a_beginning_and_no_file(mirror: Mirror, tmp_path: Path):
     mirror.cut_short = True
     assert "cannot fetch train-images-idx3-ubyte.gz" in failure("fashion-mnist", tmp_path / "root")
-    assert nothing_kept(tmp_path / "root")
+    kept = [path.name for path in (tmp_path / "root").rglob("*") if path.is_file()]
+    assert kept == [".train-images-idx3-ubyte.gz.partial"]
+    mirror.cut_short = False
+    sources.download("fashion-mnist", str(tmp_path / "root"))
+    assert sorted(path.name for path in (tmp_path / "root" / "fashion-mnist").iterdir()) == sorted(FASHION)
 
 
 def test_a_download_goes_on_with_the_files_that_are_missing(mirror: Mirror, tmp_path: Path):

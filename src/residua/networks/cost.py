@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from residua.errors import BadNetwork
 from residua.networks.blocks import PlainBlock, ResidualBlock, StochasticDepth
 from residua.networks.layers import FixedScale, Scale, Shift, SqueezeExcitation
+from residua.networks.nearest import Nearest
 from residua.networks.network import ResidualNetwork
 from residua.networks.shortcuts import (
     Addition,
@@ -69,10 +70,12 @@ class Inspection:
     """Before the global average pool, in pixels a side."""
     depth: int
     """Weighted layers outside the shortcuts."""
+    nearest: Nearest | None = None
+    """The named network that it is, or differs from the least, where somebody asked."""
 
     def to_json(self) -> dict[str, Any]:
         """Returns everything as a dictionary that JSON can hold."""
-        return asdict(self)
+        return {**asdict(self), "nearest": self.nearest and self.nearest.to_json()}
 
 
 def inspect(network: NetworkSpec | ResidualNetwork, shape: Shape) -> Inspection:

@@ -57,7 +57,7 @@ def aggregated_for_photographs(blocks: tuple[int, ...], groups: int, group_width
     )
 
 
-def deep_stem_for_photographs(blocks: tuple[int, ...], *, pooled: bool) -> NetworkSpec:
+def deep_stem_for_photographs(blocks: tuple[int, ...], pooled: bool) -> NetworkSpec:
     """Returns ResNet-C: a stem of three 3×3 in place of the 7×7; ``pooled`` adds option D's average pool: ResNet-D.
 
     He et al. 2019, Bag of Tricks, Fig. 2; the stride on the 3×3 is their B. ImageNet top-1 accuracy of 50
