@@ -24,6 +24,8 @@ class Server:
 
     def __init__(self) -> None:
         self.content = CONTENT
+        self.first_content: bytes | None = None
+        """Served in its place to the first that asks."""
         self.cut_at: int | None = None
         """Bytes after which the connection breaks."""
         self.on_ranges = "honours"
@@ -45,7 +47,7 @@ class Server:
             to.send_error(404 if self.status == 200 else self.status)
         elif span is None or self.on_ranges == "ignores":
             to.send_response(200)
-            self.send(to, self.content)
+            self.send(to, self.first_content if self.first_content and len(self.asked) == 1 else self.content)
         else:
             self.answer_part(to, int(span.removeprefix("bytes=").removesuffix("-")))
 
@@ -181,11 +183,15 @@ def test_after_a_break_the_next_call_goes_on(place: Path, server: Server):
 
 @pytest.mark.parametrize("habit", ["ignores", "refuses", "shifts", "shortens"])
 def test_a_server_that_does_not_go_on_is_asked_for_the_whole(place: Path, server: Server, habit: str):
-    partial(place).write_bytes(CONTENT[:30_000])
+    server.content = CONTENT * 16
     server.on_ranges = habit
-    files.download(server.address, place, checksum=CHECKSUM)
-    assert place.read_bytes() == CONTENT
+    partial(place).write_bytes(CONTENT[:30_000])
+    told: list[int] = []
+    checksum = f"sha256:{hashlib.sha256(server.content).hexdigest()}"
+    files.download(server.address, place, checksum=checksum, progress=lambda done, total: told.append(done))
+    assert place.read_bytes() == server.content
     assert server.asked == (["bytes=30000-"] if habit == "ignores" else ["bytes=30000-", None])
+    assert told == sorted(told), "bytes were taken that could only be thrown away"
 
 
 @pytest.mark.parametrize("kept", [b"of another file", CONTENT + b"too long"])
@@ -261,10 +267,12 @@ def test_of_two_at_once_one_fetches_and_both_have_it(place: Path, server: Server
 
 
 def test_of_two_at_once_the_second_tries_where_the_first_failed(place: Path, server: Server):
-    server.content = b"something else"
-    assert len(in_two_threads(server, place)) == 2
+    server.first_content = b"something else"
+    (wrong,) = in_two_threads(server, place)
+    assert "nothing was kept" in wrong
     assert server.asked == [None, None]
-    assert list(place.parent.iterdir()) == []
+    assert place.read_bytes() == CONTENT
+    assert list(place.parent.iterdir()) == [place]
 
 
 def test_a_killed_download_goes_on(place: Path, server: Server):
