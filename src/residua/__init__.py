@@ -14,18 +14,27 @@ __all__ = [
     "Run",
     "__version__",
     "build",
+    "deepen",
     "download",
+    "draw_features",
+    "draw_network",
     "evaluate",
+    "feature_maps",
     "inspect",
     "list_networks",
     "load",
     "predict",
+    "pretrained",
     "resume",
     "train",
     "write_report",
 ]
 
-_HOMES = {"NetworkSpec": "residua.networks.spec", "ResiduaError": "residua.errors"}
+_HOMES = {
+    "NetworkSpec": "residua.networks.spec",
+    "ResiduaError": "residua.errors",
+    **dict.fromkeys(("draw_features", "draw_network", "feature_maps", "inspect"), "residua.views"),
+}
 """Where a name lives; all others live in `residua.verbs`."""
 
 if TYPE_CHECKING:
@@ -33,15 +42,20 @@ if TYPE_CHECKING:
     from residua.networks.spec import NetworkSpec as NetworkSpec
     from residua.verbs import Run as Run
     from residua.verbs import build as build
+    from residua.verbs import deepen as deepen
     from residua.verbs import download as download
     from residua.verbs import evaluate as evaluate
-    from residua.verbs import inspect as inspect
     from residua.verbs import list_networks as list_networks
     from residua.verbs import load as load
     from residua.verbs import predict as predict
+    from residua.verbs import pretrained as pretrained
     from residua.verbs import resume as resume
     from residua.verbs import train as train
     from residua.verbs import write_report as write_report
+    from residua.views import draw_features as draw_features
+    from residua.views import draw_network as draw_network
+    from residua.views import feature_maps as feature_maps
+    from residua.views import inspect as inspect
 
 
 def __getattr__(name: str) -> Any:

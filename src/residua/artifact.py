@@ -16,8 +16,10 @@ from torch import Tensor
 from residua import configuration, files
 from residua.data.dataset import Preprocessing
 from residua.errors import BadRun, ResiduaError
+from residua.networks import catalogue
 from residua.networks.network import ResidualNetwork, build
 from residua.networks.spec import NetworkSpec
+from residua.networks.weights import published, reading
 
 _FORMAT = 1
 _KEY = "residua"
@@ -56,6 +58,36 @@ class Artifact:
         return network.eval()
 
 
+def from_published(network: str, weights: str, *, progress: files.Progress | None = None) -> Artifact:
+    """Returns a network as it is published: with its weights, the 1000 classes of ImageNet and its preprocessing.
+
+    Args:
+        network: Catalogue name.
+        weights: ``torchvision:IMAGENET1K_V2``, or ``torchvision`` for the network's best.
+        progress: Is told the bytes of the download.
+
+    Raises:
+        BadSetting: If nobody publishes such weights for the network.
+        DownloadFailed: If they are not kept yet and cannot be fetched.
+        BadWeights: If the file holds another network.
+    """
+    found = published.find(network, weights)
+    specification = catalogue.specification(network)
+    return Artifact(
+        specification=specification,
+        classes=published.imagenet_classes(),
+        preprocessing=Preprocessing(
+            image_size=(found.crop_side, found.crop_side),
+            channels=3,
+            resize_side=found.resize_side,
+            mean=found.mean,
+            std=found.std,
+        ),
+        weights=reading.read_weights(published.fetch(found, progress=progress), specification),
+        metrics={"imagenet_top1_accuracy": found.top1_accuracy / 100, "measured_by": found.publisher},
+    )
+
+
 def save(artifact: Artifact, path: Path) -> None:
     """Writes the artifact to ``path``, whole or not at all."""
     metadata = {
@@ -67,6 +99,15 @@ def save(artifact: Artifact, path: Path) -> None:
     }
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in artifact.weights.items()}
     files.write(path, to_bytes(weights, {_KEY: json.dumps(metadata, ensure_ascii=False)}))
+
+
+def describes(path: Path) -> bool:
+    """Says whether a file holds what its weights belong to, as `save` writes it."""
+    try:
+        with safe_open(path, "pt") as file:
+            return _KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def load(path: Path) -> Artifact:

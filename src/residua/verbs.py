@@ -10,19 +10,21 @@ from typing import Any, Literal, final
 
 from torch import nn
 
-from residua import artifact, evaluation, files, machine
+from residua import artifact, configuration, evaluation, files, machine
 from residua.data import sources
 from residua.data.dataset import Part
 from residua.data.foreign import foreign_part
-from residua.errors import BadRun
+from residua.errors import BadNetwork, BadRun, BadSetting
 from residua.inference.predictor import Prediction, Predictor, Unreadable
-from residua.networks import catalogue, cost
+from residua.networks import catalogue, surgery
 from residua.networks import network as network_module
-from residua.networks.cost import Inspection
+from residua.networks.network import ResidualNetwork
 from residua.networks.spec import NetworkSpec
+from residua.networks.weights import reading
 from residua.report import notebook, page
 from residua.report.gather import pictures_of
 from residua.report.terminal import ProgressObserver, transfer_progress
+from residua.subject import Meant, subject
 from residua.training import fit as fitting
 from residua.training import record
 from residua.training.fit import Fitted
@@ -105,7 +107,8 @@ def train(
     source: str | os.PathLike[str] = "digits",
     *,
     network: str | NetworkSpec | None = None,
-    recipe: str = "default",
+    weights: str | os.PathLike[str] | None = None,
+    recipe: str | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
     image_size: int | None = None,
@@ -123,8 +126,11 @@ def train(
 
     Args:
         source: ``digits``, ``fashion-mnist``, ``cifar10``, or a folder of class folders.
-        network: Name or specification; None follows the written rule (`residua.training.choice`).
-        recipe: How it learns: ``default``, ``he2015`` or ``textbook``.
+        network: Name, ``path.py:factory`` or specification; None follows the written rule (`residua.training.choice`).
+        weights: What it starts from: ``none``; ``torchvision:IMAGENET1K_V1``; a file of weights; a run. None takes
+            published weights for photographs, which are fetched once, and nothing for small images.
+        recipe: How it learns: ``default``, ``transfer``, ``he2015`` or ``textbook``; None is ``transfer`` for what
+            starts from weights, else ``default``.
         epochs: Passes over the training part; None follows the recipe or the rule.
         minutes: Time for the whole command; epochs are fitted to it.
         image_size: Side of the square the network sees, in pixels; None follows the source.
@@ -142,6 +148,7 @@ def train(
     asked = TrainSpec(
         source=os.fspath(source),
         network=network,
+        weights=None if weights is None else os.fspath(weights),
         recipe=recipe,
         epochs=epochs,
         minutes=minutes,
@@ -153,11 +160,58 @@ def train(
         device=device,
         settings=tuple(settings),
     )
-    machine.prepare_process()
-    with transfer_progress() as progress:
-        decided = plan(asked, progress=progress)
-    fitted = fitting.fit(decided, out=None if out is None else Path(out), observers=[ProgressObserver()])
-    return _reported(fitted)
+    return _trained(asked, out)
+
+
+def deepen(
+    run: str | os.PathLike[str],
+    stage: int,
+    blocks: int = 1,
+    *,
+    source: str | os.PathLike[str] | None = None,
+    recipe: str | None = None,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    settings: Sequence[str] = (),
+) -> Run:
+    """Adds identity blocks to a run's network, which changes no answer, and trains the deeper one as a new run.
+
+    What is not said here is as in the old run: the images, their size, the recipe.
+
+    Args:
+        run: A finished run.
+        stage: Counts from 1.
+        blocks: How many are added at its end.
+        source: Other images; None takes the run's.
+        recipe: Another recipe.
+        epochs: Passes over the training part; None follows the recipe or the rule.
+        minutes: Time for the whole command; epochs are fitted to it.
+        seed: Of the new blocks' weights, the order and the augmentation; None takes the run's.
+        out: The new run's directory.
+        settings: ``name=value`` for single fields, after those of the old run.
+
+    Raises:
+        BadNetwork: If no block of the network's kind is the identity, with the reason.
+        ResiduaError: As `train` does.
+    """
+    opened = record.find(run).require_finished()
+    before = configuration.from_json(TrainSpec, opened.read("run")["asked"])
+    kept = [setting for setting in before.settings if not setting.startswith("network.")]
+    asked = replace(
+        before,
+        source=before.source if source is None else os.fspath(source),
+        network=None,
+        weights=str(opened.path),
+        deepen=(stage, blocks),
+        recipe=recipe or before.recipe,
+        epochs=epochs,
+        minutes=minutes,
+        seed=before.seed if seed is None else seed,
+        settings=(*kept, *settings),
+    )
+    return _trained(asked, out)
 
 
 def resume(run: str | os.PathLike[str]) -> Run:
@@ -181,42 +235,55 @@ def predict(run: str | os.PathLike[str], image: Any) -> Prediction:
 
 
 def build(
-    network: str | NetworkSpec,
+    network: str | NetworkSpec | os.PathLike[str],
     *,
     classes: int | None = None,
     in_channels: int | None = None,
+    weights: str | os.PathLike[str] | None = None,
     seed: int | None = None,
 ) -> nn.Module:
     """Builds an ordinary module that maps images [b, c, h, w] to logits [b, classes].
 
     Args:
-        network: Catalogue name (`list_networks` names them) or a specification.
+        network: Catalogue name (`list_networks` names them), a specification, ``path.py:factory``, which is run as
+            code, or a run, whose network is built with fresh weights.
         classes: None keeps the specification's.
         in_channels: Channels of the images; None keeps the specification's.
+        weights: ``torchvision:IMAGENET1K_V2`` and the like, fetched once and checked, or a file of the library's or
+            torchvision's naming; None draws them. Other classes than the weights' get a fresh head, other
+            channels an adapted stem. `pretrained` gives the classes' names and the preprocessing as well.
         seed: Draws the same weights for the same seed; None draws from torch's global state.
 
     Raises:
-        BadSetting: If there is no such network, with the nearest name.
+        BadSetting: If there is no such network, with the nearest name; or if the factory's is built already and
+            is to be changed.
     """
-    return network_module.build(_specification(network, classes, in_channels), seed=seed)
+    if weights is not None:
+        return _with_weights(network, os.fspath(weights), classes, in_channels, seed or 0)
+    meant = subject(network).resized(classes=classes, in_channels=in_channels)
+    if isinstance(meant.network, NetworkSpec):
+        return network_module.build(meant.network, seed=seed)
+    if seed is not None:
+        raise BadSetting(f"{meant.name} has its weights already; leave out seed, or return a NetworkSpec")
+    return meant.network
 
 
-def inspect(
-    network: str | NetworkSpec,
-    input: tuple[int, int, int] | None = None,
-    *,
-    classes: int | None = None,
-) -> Inspection:
-    """Tells what a network costs, stage by stage and layer by layer.
+def pretrained(network: str, weights: str = "torchvision") -> Predictor:
+    """Returns a published network, ready to predict the 1000 classes of ImageNet as its publishers tested it.
 
-    Args:
-        network: Catalogue name or specification.
-        input: Channels, height and width; None takes 224×224 for a network for photographs, else 32×32.
-        classes: None keeps the specification's.
+    Fetched once into the cache (``RESIDUA_WEIGHTS``), checked against the publisher's checksum.
+
+    Example:
+        >>> residua.pretrained("resnet50").predict("cat.jpg").label
+        'tabby'
+
+    Raises:
+        BadSetting: If nobody publishes such weights for the network.
+        DownloadFailed: With the address, the place for the file and its checksum.
     """
-    spec = _specification(network, classes, input[0] if input else None)
-    side = 224 if spec.for_photographs else 32
-    return cost.inspect(spec, input or (spec.in_channels, side, side))
+    with transfer_progress() as progress:
+        told = lambda done, total: progress(f"fetching {network}", done, total)  # noqa: E731
+        return Predictor(artifact.from_published(network, weights, progress=told))
 
 
 def list_networks() -> dict[str, str]:
@@ -276,15 +343,39 @@ def write_report(run: str | os.PathLike[str]) -> Path:
         return page.write_report(opened.path, pictures_of(fitting.reopen(opened, progress=progress)))
 
 
+def _trained(asked: TrainSpec, out: str | os.PathLike[str] | None) -> Run:
+    machine.prepare_process()
+    with transfer_progress() as progress:
+        decided = fitting.with_head(plan(asked, progress=progress), progress=progress)
+    return _reported(fitting.fit(decided, out=None if out is None else Path(out), observers=[ProgressObserver()]))
+
+
+def _with_weights(
+    network: Meant, weights: str, classes: int | None, in_channels: int | None, seed: int
+) -> ResidualNetwork:
+    """Builds a network around weights from a publisher or a file, made to fit classes and channels."""
+    spec = subject(network).specification
+    if spec is None:
+        raise BadNetwork(f"{network} is a module of another library; load its weights with its own code")
+    path = Path(weights).expanduser()
+    if path.is_file():
+        built = network_module.with_weights(*reading.read_for(path, spec))
+    elif isinstance(network, str):
+        with transfer_progress() as progress:
+            told = lambda done, total: progress(f"fetching {network}", done, total)  # noqa: E731
+            built = artifact.from_published(network, weights, progress=told).network()
+    else:
+        raise BadSetting(f"{weights} is no file, and published weights belong to networks by name")
+    if in_channels is not None and in_channels != built.spec.in_channels:
+        built = surgery.adapt_input(built, in_channels)
+    if classes is not None and classes != built.spec.classes:
+        built = surgery.replace_head(built, classes, seed=seed)
+    return built
+
+
 def _reported(fitted: Fitted) -> Run:
     page.write_report(fitted.record.path, pictures_of(fitted))
     return Run(fitted.record.path)
-
-
-def _specification(network: str | NetworkSpec, classes: int | None, in_channels: int | None) -> NetworkSpec:
-    if isinstance(network, str):
-        return catalogue.specification(network, classes=classes, in_channels=in_channels)
-    return replace(network, classes=classes or network.classes, in_channels=in_channels or network.in_channels)
 
 
 def _own_part(decided: Plan) -> Part:

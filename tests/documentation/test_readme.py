@@ -37,7 +37,8 @@ def smaller(command: str) -> list[str]:
             words[words.index(option) + 1] = value
     if not {"--minutes", "--epochs"} & set(words):
         words += ["--epochs", "1"]
-    return words + ([] if "--network" in words else ["--network", "resnet8"])
+    says = {"--network", "--weights", "--deepen"} & set(words)
+    return words + ([] if says else ["--network", "resnet8"])
 
 
 def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
@@ -68,7 +69,8 @@ def test_a_command_of_the_readme_runs(command: str, folder: Path):
     if "fashion-mnist" in arguments:
         arguments += ["--set", "data.test_fraction=0.2", "--minutes", "0.1"]
         del arguments[arguments.index("--epochs") : arguments.index("--epochs") + 2]
-    if "--network" in arguments and arguments[arguments.index("--network") + 1] == "resnet18":
+    of_photographs = "--network" in arguments and arguments[arguments.index("--network") + 1] == "resnet18"
+    if of_photographs or "--weights" in arguments:
         arguments += ["--image-size", "64"]
     done = run(arguments, folder)
     if "--resume" in arguments:
@@ -78,18 +80,39 @@ def test_a_command_of_the_readme_runs(command: str, folder: Path):
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path):
-    (snippet,) = blocks("python")
-    assert 'residua.train("digits")' in snippet
-    faster = snippet.replace(
+    first, published, surgery = blocks("python")
+    assert 'residua.train("digits")' in first
+    faster = first.replace(
         'train("digits")', f'train("digits", network="resnet8", epochs=1, out={str(tmp_path / "a")!r})'
     )
-    done = subprocess.run([sys.executable, "-c", faster], capture_output=True, text=True, cwd=ROOT)
+    around = (
+        "import torch\nfrom torch import nn\nimages = torch.randn(4, 1, 8, 8)\n"
+        "plain_chain = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{faster}\n{around}{surgery}"], capture_output=True, text=True, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
+    for line in published.splitlines():
+        done = subprocess.run(
+            [sys.executable, "-c", f"import residua\n{line}"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "RESIDUA_OFFLINE": "1", "RESIDUA_WEIGHTS": str(tmp_path)},
+        )
+        assert "DownloadFailed" in done.stderr, done.stderr
 
 
 def test_the_variables_of_the_readme_are_the_programs():
     from residua import files, machine
     from residua.data import published
+    from residua.networks.weights.published import ROOT_VARIABLE
 
-    variables = {published.ROOT_VARIABLE, files.OFFLINE_VARIABLE, files.MIRROR_VARIABLE, machine.ALLOCATOR_VARIABLE}
+    variables = {
+        ROOT_VARIABLE,
+        published.ROOT_VARIABLE,
+        files.OFFLINE_VARIABLE,
+        files.MIRROR_VARIABLE,
+        machine.ALLOCATOR_VARIABLE,
+    }
     assert set(re.findall(r"RESIDUA_[A-Z]+", README)) == variables

@@ -11,7 +11,12 @@ from residua.errors import BadSetting
 @click.command("train")
 @click.argument("source", required=False)
 @click.option("--network", metavar="NAME", help="A name from `residua networks`; chosen by image size if left out.")
-@click.option("--recipe", metavar="NAME", default="default", show_default=True, help="default, he2015 or textbook.")
+@click.option(
+    "--weights",
+    metavar="WHAT",
+    help="Start from: none; torchvision:IMAGENET1K_V1; a file of weights; a run. Photographs: published ones.",
+)
+@click.option("--recipe", metavar="NAME", help="default, transfer (what starts from weights), he2015 or textbook.")
 @click.option("--epochs", type=int, help="Passes over the training images.")
 @click.option("--minutes", type=float, help="Time for the whole command; epochs are fitted to it.")
 @click.option("--image-size", type=int, metavar="PIXELS", help="Side of the square the network sees.")
@@ -28,6 +33,9 @@ from residua.errors import BadSetting
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The run directory; new or empty.")
 @click.option("--resume", metavar="RUN", help="Go on with a stopped run.")
+@click.option("--deepen", metavar="RUN", help="Add identity blocks to a run's network, and train on.")
+@click.option("--stage", type=int, help="With --deepen: the stage, from 1.")
+@click.option("--blocks", type=int, help="With --deepen: how many blocks.  [default: 1]")
 @click.option(
     "--set",
     "settings",
@@ -37,24 +45,51 @@ from residua.errors import BadSetting
 )
 @click.option("--open", "open_report", is_flag=True, help="Open the report in the browser when done.")
 @click.pass_context
-def command(ctx: click.Context, source: str | None, resume: str | None, open_report: bool, **options: Any) -> None:
+def command(ctx: click.Context, source: str | None, open_report: bool, **options: Any) -> None:
     """Train a residual network on SOURCE and write a report.
 
     SOURCE is digits (the default), fashion-mnist, cifar10, or a folder with a folder of images for each class,
     with or without train/, val/ and test/ above them.
     """
-    if resume is not None:
-        given = [f"--{name.replace('_', '-')}" for name in options if _given(ctx, name)]
-        if source is not None or given:
-            raise BadSetting(
-                f"--resume goes on with what the run was asked; leave out {' '.join([source or '', *given]).strip()}"
-            )
+    given = [name for name in options if _given(ctx, name)]
+    _check(source, options, given)
     from residua import verbs
 
-    run = verbs.resume(resume) if resume is not None else verbs.train(source or "digits", **options)
+    if options["resume"] is not None:
+        run = verbs.resume(options["resume"])
+    elif options["deepen"] is not None:
+        chosen = {name: options[name] for name in given if name in _DEEPENING}
+        run = verbs.deepen(options["deepen"], options["stage"], options["blocks"] or 1, source=source, **chosen)
+    else:
+        wanted = {name: value for name, value in options.items() if name not in ("resume", "deepen", "stage", "blocks")}
+        run = verbs.train(source or "digits", **wanted)
     click.echo(f"report: {run.report}")
     if open_report:
         click.launch(str(run.report.resolve()))
+
+
+_DEEPENING = ("recipe", "epochs", "minutes", "seed", "out", "settings")
+"""What may be said anew of a run that is deepened."""
+
+
+def _check(source: str | None, options: dict[str, Any], given: list[str]) -> None:
+    """Checks that the options go together."""
+    if options["resume"] is not None:
+        others = [*([source] if source else []), *(_option(name) for name in given if name != "resume")]
+        if others:
+            raise BadSetting(f"--resume goes on with what the run was asked; leave out {' '.join(others)}")
+    elif options["deepen"] is not None:
+        if options["stage"] is None:
+            raise BadSetting("--deepen needs the stage that gets the blocks, such as --stage 2 --blocks 3")
+        others = [_option(name) for name in given if name not in (*_DEEPENING, "deepen", "stage", "blocks")]
+        if others:
+            raise BadSetting(f"--deepen keeps what the run was asked; leave out {' '.join(others)}")
+    elif options["stage"] is not None or options["blocks"] is not None:
+        raise BadSetting("--stage and --blocks say where --deepen RUN adds blocks; name the run with --deepen")
+
+
+def _option(name: str) -> str:
+    return "--set" if name == "settings" else f"--{name.replace('_', '-')}"
 
 
 def _given(ctx: click.Context, name: str) -> bool:

@@ -64,6 +64,9 @@ class Preprocessing:
     """1 for grey, 3 for red, green and blue."""
     fit: Fit = "crop"
     """How an image of another shape is made to fit."""
+    resize_side: int | None = None
+    """The shorter side that an image is scaled to before the middle is cut, in pixels, as published networks were
+    trained; None cuts as much of the middle as there is."""
     mean: tuple[float, ...]
     """Of pixels/255 over the training part: one a channel, or c · h · w of them, one a pixel."""
     std: tuple[float, ...]
@@ -79,6 +82,9 @@ class Preprocessing:
             f"{self.channels} or {pixels}",
         )
         configuration.check(len(self.std) == self.channels, "std", f"{len(self.std)} values", f"{self.channels}")
+        side = self.resize_side
+        cuttable = side is None or (self.fit == "crop" and side >= max(self.image_size))
+        configuration.check(cuttable, "resize_side", side, "none, or with fit=crop the image's side and above")
         configuration.check(min(self.std) > 0, "std", self.std, "values above 0")
 
     def normalise(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

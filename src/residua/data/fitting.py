@@ -38,6 +38,20 @@ def fitted(image: Image.Image, size: tuple[int, int], *, fit: Fit, channels: int
     return np.array(image).reshape(height, width, channels)
 
 
+def resized_and_cut(image: Image.Image, size: tuple[int, int], *, side: int, channels: int) -> Pixels:
+    """Returns the middle of the image at height and width ``size`` after its shorter side became ``side`` pixels.
+
+    What networks that others publish were tested on: the longer side is rounded down, the middle to the nearest
+    pixel, as torchvision does both.
+    """
+    image = image.convert("L" if channels == 1 else "RGB")
+    short = min(image.size)
+    width, height = (side if length == short else int(side * length / short) for length in image.size)
+    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = round((width - size[1]) / 2), round((height - size[0]) / 2)
+    return np.array(image.crop((left, top, left + size[1], top + size[0]))).reshape(*size, channels)
+
+
 def read_image(
     source: str | Path | bytes | Image.Image | np.ndarray | Tensor, preprocessing: Preprocessing
 ) -> UInt8[Tensor, "c h w"]:
@@ -51,9 +65,12 @@ def read_image(
     Raises:
         BadData: If the image cannot be read or its pixels are refused.
     """
-    image = _image(source, preprocessing.image_size)
-    size, channels = preprocessing.image_size, preprocessing.channels
-    pixels = fitted(image, size, fit=preprocessing.fit, channels=channels)
+    size, channels, side = preprocessing.image_size, preprocessing.channels, preprocessing.resize_side
+    image = _image(source, size if side is None else (side, side))
+    if side is not None:
+        pixels = resized_and_cut(image, size, side=side, channels=channels)
+    else:
+        pixels = fitted(image, size, fit=preprocessing.fit, channels=channels)
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 

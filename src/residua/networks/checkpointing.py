@@ -19,7 +19,7 @@ from residua.networks.network import ResidualNetwork
 _Context = contextlib.AbstractContextManager[None]
 
 
-def checkpointed(network: ResidualNetwork, *, share: float = 0.8) -> Callable[[Tensor], Tensor]:
+def checkpointed(network: ResidualNetwork, *, share: float = 2 / 3) -> Callable[[Tensor], Tensor]:
     """Returns a forward pass of the network that keeps few activations for the backward pass.
 
     Gradients, running statistics and their counters are those of the ordinary step; a random layer draws the same
@@ -33,7 +33,8 @@ def checkpointed(network: ResidualNetwork, *, share: float = 0.8) -> Callable[[T
     blocks = [block for stage in network.stages for block in stage.children()]
     twice = round(share * len(blocks))
     length = max(1, isqrt(twice))
-    stretches = [nn.Sequential(*blocks[first : first + length]) for first in range(0, twice, length)]
+    firsts = range(0, twice, length)
+    stretches = [nn.Sequential(*blocks[first : min(first + length, twice)]) for first in firsts]
     rest = nn.Sequential(*blocks[twice:])
 
     def forward(images: Tensor) -> Tensor:

@@ -322,7 +322,7 @@ def _sum(name: str, kind: str, rows: list[Row]) -> Row:
         shape=rows[-1].shape,
         parameters=sum(row.parameters for row in rows),
         multiply_adds=sum(row.multiply_adds for row in rows),
-        receptive_field=rows[-1].receptive_field,
+        receptive_field=max(row.receptive_field for row in rows),  # the last row may be a shortcut's
     )
 
 

@@ -40,7 +40,7 @@ GAINS: dict[ActivationKind, float] = {
 
 @torch.no_grad()
 def initialize(network: nn.Module, spec: NetworkSpec, *, generator: torch.Generator | None = None) -> None:
-    """Sets every parameter and buffer of ``network`` in place.
+    """Sets every parameter and buffer of the layers of ``network`` in place; see `sets_all` for others.
 
     Convolutions get normal weights and zero biases, gates the bias ``spec.gate_bias``, norms γ = 1, β = 0 and fresh
     running statistics, PReLUs the slope 0.25, linear layers uniform weights and biases within ±1/√in_features,
@@ -72,6 +72,13 @@ def initialize(network: nn.Module, spec: NetworkSpec, *, generator: torch.Genera
     if spec.initialization == "fixup" and not spec.is_plain:
         for parameter in network.get_submodule("head").parameters():
             nn.init.zeros_(parameter)
+
+
+def sets_all(network: nn.Module) -> bool:
+    """Says whether `initialize` sets all of the network; a shortcut of one's own may hold tensors of its own."""
+    kinds = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.GroupNorm, nn.PReLU, Shift, Scale)
+    others = [module for module in network.modules() if not isinstance(module, kinds)]
+    return not any([*other.parameters(recurse=False), *other.buffers(recurse=False)] for other in others)
 
 
 def start_branch(residual: nn.Module, spec: NetworkSpec) -> None:

@@ -175,7 +175,8 @@ def numbered(layers: Layers) -> Layers:
 
 
 def joined(layers: Layers) -> nn.Module:
-    """Returns no layer as the identity, one as itself, more as a chain."""
+    """Returns no layer as the identity, one as itself, more as a chain, numbered where two have the same name."""
     if len(layers) == 1:
         return layers[0][1]
-    return chain(layers) if layers else nn.Identity()
+    different = len(dict(layers)) == len(layers)
+    return chain(layers if different else numbered(layers)) if layers else nn.Identity()

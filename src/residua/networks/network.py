@@ -1,6 +1,6 @@
 """The network itself, built from its specification; it knows no data and no training."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import final
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from residua.errors import BadSetting, unknown
 from residua.networks.blocks import LAYOUTS, Place, Preactivation, build_block, written
-from residua.networks.initialization import initialize
+from residua.networks.initialization import initialize, sets_all
 from residua.networks.layers import BlockShape, joined, shift
 from residua.networks.spec import NetworkSpec
 from residua.networks.stems import activates, build_stem
@@ -123,8 +123,22 @@ class ResidualNetwork(nn.Module):
         yield "head", self.head(pooled)
 
 
+def with_weights(spec: NetworkSpec, weights: Mapping[str, Tensor]) -> ResidualNetwork:
+    """Returns the network of ``spec`` around the tensors themselves, in evaluation mode.
+
+    Raises:
+        RuntimeError: If a tensor is missing, left over or misshapen; `residua.networks.weights` checks foreign ones.
+    """
+    with torch.device("meta"):
+        network = ResidualNetwork(spec)
+    network.load_state_dict(dict(weights), assign=True)
+    return network.eval()
+
+
 def build(spec: NetworkSpec, *, seed: int | None = None) -> ResidualNetwork:
     """Returns the network of ``spec`` on the processor with freshly drawn weights.
+
+    Tensors that no layer of the library holds, as in a shortcut of one's own, start as their class makes them.
 
     Args:
         spec: What to build.
@@ -134,9 +148,20 @@ def build(spec: NetworkSpec, *, seed: int | None = None) -> ResidualNetwork:
     with torch.device("meta"):
         network = ResidualNetwork(spec)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    network.to_empty(device="cpu")
+    if sets_all(network):
+        network.to_empty(device="cpu")
+    else:
+        network = _as_made(spec, seed)
     initialize(network, spec, generator=generator)
     return network
+
+
+def _as_made(spec: NetworkSpec, seed: int | None) -> ResidualNetwork:
+    if seed is None:
+        return ResidualNetwork(spec)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return ResidualNetwork(spec)
 
 
 def _stage(spec: NetworkSpec, index: int) -> nn.Sequential:

@@ -132,7 +132,9 @@ class NetworkSpec:
         _check_fields(self)
         check_choices(self)
         if self.shortcut not in ("none", *SHORTCUTS):
-            raise BadSetting(unknown("shortcut", self.shortcut, ("none", *SHORTCUTS)))
+            raise BadSetting(unknown("shortcut", str(self.shortcut), ("none", *SHORTCUTS)))
+        for scale in ("shortcut_scale", "residual_scale"):
+            check(getattr(self, scale) != 0, scale, getattr(self, scale), "any number but 0, which cuts the path off")
         check(0 <= self.shortcut_dropout < 1, "shortcut_dropout", self.shortcut_dropout, "0 up to but not 1")
         check(0 < self.last_survival <= 1, "last_survival", self.last_survival, "above 0, up to 1")
         if len(self.blocks) != len(self.widths):
@@ -281,6 +283,15 @@ CONTRADICTIONS: tuple[tuple[Callable[[NetworkSpec], bool], str], ...] = (
         lambda spec: spec.shortcut in PADDING and _narrows(spec),
         "the shortcut pads and a stage has fewer channels than the one before it, where zeros cannot be "
         "appended; set shortcut=projection, or widths that never fall",
+    ),
+    (
+        lambda spec: (
+            spec.order == "bn_after_addition"
+            and spec.shortcut == "scaled"
+            and spec.shortcut_scale == spec.residual_scale
+        ),
+        "shortcut is scaled by the number that also scales the residual function, and order is bn_after_addition, "
+        "whose norm divides it out again; set shortcut=padded, or a shortcut_scale unlike residual_scale",
     ),
     (
         lambda spec: spec.is_plain and spec.initialization in ("zero_last", "scaled_branches"),

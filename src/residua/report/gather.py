@@ -1,6 +1,8 @@
 """Collects a run's pictures from its images and its network."""
 
 import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
 from torch.nn import functional
 
 from residua.data.augment import Moment, augment
@@ -43,8 +45,7 @@ def _mistakes(rows: list[dict], part: Part, dataset: Dataset, network: ResidualN
         return ()
     images = part.images[torch.tensor(chosen)]
     predicted = torch.tensor([dataset.classes.index(rows[index]["predicted"]) for index in chosen])
-    maps = class_activation_maps(network, dataset.preprocessing.normalise(images), predicted)
-    maps = functional.interpolate(maps[:, None], images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    maps = evidence(network, dataset.preprocessing.normalise(images), predicted)
     return tuple(
         Mistake(
             file=rows[index]["file"],
@@ -52,13 +53,16 @@ def _mistakes(rows: list[dict], part: Part, dataset: Dataset, network: ResidualN
             predicted=rows[index]["predicted"],
             probability=max(rows[index]["probabilities"]),
             image=image.contiguous(),
-            activation_map=_scaled(activation),
+            activation_map=activation,
         )
         for index, image, activation in zip(chosen, images, maps, strict=True)
     )
 
 
-def _scaled(activation: torch.Tensor) -> torch.Tensor:
-    """Scales a map so that no evidence (0 and below) is 0 and the strongest is 1."""
-    positive = activation.clamp(min=0)
-    return positive / positive.max().clamp(min=1e-12)
+def evidence(
+    network: ResidualNetwork, images: Float[Tensor, "b c h w"], classes: Int64[Tensor, " b"]
+) -> Float[Tensor, "b h w"]:
+    """Returns the class activation maps at the images' size, each scaled to 0, no evidence, up to 1, its strongest."""
+    maps = class_activation_maps(network, images, classes)[:, None]
+    positive = functional.interpolate(maps, images.shape[-2:], mode="bilinear", align_corners=False)[:, 0].clamp(min=0)
+    return positive / positive.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)

@@ -62,6 +62,7 @@ def environment() -> Environment:
     made.globals.update(
         page_css=_css("report.css"),
         card_css=_css("card.css"),
+        features_css=_css("features.css"),
         numbers=numbers,
         statements=statements,
         tables=tables,

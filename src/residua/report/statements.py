@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from residua.report.numbers import interval, percent
+from residua.report.tables import as_text
 
 Result = dict[str, Any]
 
@@ -48,6 +49,25 @@ def calibration(numbers: dict[str, Any]) -> str:
     confidence = sum(row["images"] * row["confidence"] for row in numbers["reliability"]) / numbers["images"]
     gap = confidence - numbers["accuracy"]
     return f"On average its probability is {100 * abs(gap):.1f} points too {'high' if gap > 0 else 'low'}."
+
+
+def likeness(nearest: dict[str, Any] | None) -> str:
+    """Says which named network one differs from the least, and in what; empty for one that has a name.
+
+    Args:
+        nearest: What `residua.networks.nearest.Nearest.to_json` gives.
+    """
+    if not nearest or not nearest["differences"]:
+        return ""
+    told = [f"{one['field']} {_value(one['ours'])}, not {_value(one['theirs'])}" for one in nearest["differences"]]
+    return f"nearest named network: {nearest['name']}; here {'; '.join(told)}"
+
+
+def _value(value: Any) -> str:
+    """Writes a field's value as ``--set`` takes it."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else as_text(value)
 
 
 def _no_better(result: Result) -> str:

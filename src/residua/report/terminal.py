@@ -50,18 +50,19 @@ def inspection_table(inspection: Mapping[str, Any], *, name: str = "", layers: b
     """Returns what a network costs, stage by stage, with the totals below.
 
     Args:
-        inspection: What `residua.networks.cost.Inspection.to_json` gives.
+        inspection: What ``to_json`` of `residua.networks.cost.Inspection` gives, or of
+            `residua.networks.foreign.ForeignInspection`, where some things are not known.
         name: Of the network, for the title.
         layers: Whether every layer has its row instead of every stage.
     """
     title = f"{name} for images of {shape(inspection['image'])}".strip()
     table = _table(title=Text(title, style="bold"), show_footer=True)
     table.add_column("layer" if layers else "part", "total", no_wrap=True, style="bold")
-    table.add_column("what it is", f"depth {inspection['depth']}")
+    table.add_column("what it is", f"depth {_known(inspection['depth'])}")
     table.add_column("output", no_wrap=True)
     for heading, key in (("parameters", "parameters"), ("mult-adds", "multiply_adds")):
         table.add_column(heading, _cost(key, inspection[key]), justify="right", no_wrap=True)
-    table.add_column("sees", f"{inspection['receptive_field']}", justify="right", no_wrap=True)
+    table.add_column("sees", _known(inspection["receptive_field"]), justify="right", no_wrap=True)
     _add_rows(table, inspection["layers" if layers else "stages"])
     table.caption = Text("mult-adds: for one image; sees: side, in pixels, of what one output depends on")
     return table
@@ -113,10 +114,10 @@ def _add_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_row(
             Text(f" {name}" if block else name),
             Text(row["kind"]),
-            shape(row["shape"]),
+            shape(row["shape"]) or "–",
             _cost("parameters", row["parameters"]),
             _cost("multiply_adds", row["multiply_adds"]),
-            str(row["receptive_field"]),
+            _known(row["receptive_field"]),
         )
 
 
@@ -124,6 +125,10 @@ def _block_and_name(layer: str) -> tuple[str, str]:
     """Splits ``stages.0.1.residual.norm1`` into ``stages.0.1`` and ``residual.norm1``; others have no block."""
     parts = layer.split(".")
     return (".".join(parts[:3]), ".".join(parts[3:])) if parts[0] == "stages" and len(parts) > 3 else ("", layer)
+
+
+def _known(number: int | None) -> str:
+    return "–" if number is None else str(number)
 
 
 def _written(key: str, value: Any) -> str:

@@ -8,7 +8,8 @@
    multiply-adds may be spent. The first network on the ladder that can see every image `fewest` times
    within it is taken, or else the last one.
 3. Epochs are what the budget then holds, between 1 and `most`.
-4. A step takes 256 small images or 32 photographs, and fewer where an epoch would have fewer than 20 steps.
+4. Networks that have learned something take 4 to 20 epochs, so that a deeper one fits: a ladder of its own.
+5. A step takes 256 small images or 32 photographs, and fewer where an epoch would have fewer than 20 steps.
 
 The rates are nominal, so that the same command chooses the same on every machine of a kind; with
 ``--minutes`` the epochs come from a measured step instead.
@@ -51,6 +52,7 @@ SMALL = Ladder(
     batch_size=256,
 )
 PHOTOGRAPHS = Ladder(networks=("resnet50", "resnet34", "resnet18"), fewest=30, most=60, batch_size=32)
+FINE_TUNED = Ladder(networks=("resnet50", "resnet34", "resnet18"), fewest=4, most=20, batch_size=32)
 
 
 @final
@@ -62,6 +64,8 @@ class Choice:
     epochs: int
     batch_size: int
     reason: str
+    fills_budget: bool
+    """Whether more epochs would not fit; else they are as many as bring something, and end sooner."""
 
 
 def ladder(side: int) -> Ladder:
@@ -79,6 +83,7 @@ def choose(
     cores: int,
     minutes: float | None,
     network: str | None,
+    steps: Ladder | None = None,
     multiply_adds: Callable[[str], int],
 ) -> Choice:
     """Returns network and epochs by the rule; a network that is given is kept.
@@ -90,9 +95,10 @@ def choose(
         cores: Cores of a processor; ignored for a GPU.
         minutes: Time for the training steps; None takes the default.
         network: The user's choice, or None.
+        steps: The ladder to choose from; None takes the one for images of this size.
         multiply_adds: Gives one forward pass's multiply-adds for a network's name.
     """
-    steps = ladder(side)
+    steps = steps or ladder(side)
     names = (network,) if network else steps.networks
     rate = RATES[processor] * (1 if processor == "gpu" else cores)
     affordable = 60 * (minutes or DEFAULT_MINUTES) * rate / images
@@ -106,4 +112,10 @@ def choose(
     batch_size = steps.batch_size
     while batch_size > _SMALLEST_BATCH and images < _FEWEST_STEPS * batch_size:
         batch_size //= 2
-    return Choice(network=chosen, epochs=epochs(chosen), batch_size=batch_size, reason=reason)
+    return Choice(
+        network=chosen,
+        epochs=epochs(chosen),
+        batch_size=batch_size,
+        reason=reason,
+        fills_budget=epochs(chosen) < steps.most,
+    )

@@ -69,8 +69,8 @@ def prediction_rows(outcome: Outcome, part: Part, classes: tuple[str, ...]) -> l
 
 
 def _result(plan: Plan, parts: dict[str, Any], state: State) -> dict[str, Any]:
-    by = "lowest validation loss" if state.best_epoch else "last epoch"
-    chosen = {"epoch": state.best_epoch or plan.epochs, "by": by}
+    by = "last epoch" if state.best_epoch is None else "lowest validation loss"
+    chosen = {"epoch": plan.epochs if state.best_epoch is None else state.best_epoch, "by": by}
     name = "test" if "test" in parts else "validation" if "validation" in parts else None
     if name is None:
         return {"headline": None, "parts": {}, "baselines": {}, "chosen": chosen}

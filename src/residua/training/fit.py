@@ -7,23 +7,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
 from residua import artifact, configuration, evaluation, files, machine
 from residua.data import sources
+from residua.data.dataset import Part, Preprocessing
 from residua.data.sources import Progress
 from residua.errors import BadRun, Interrupted, NonFiniteLoss
+from residua.evaluation import Outcome
+from residua.networks.checkpointing import checkpointed
 from residua.networks.network import ResidualNetwork, build
-from residua.training import pace, record, state
+from residua.networks.spec import NetworkSpec
+from residua.training import pace, record, state, transfer
 from residua.training.finish import finish
 from residua.training.interrupts import StopRequest, stop_on_interrupt
 from residua.training.loop import Course, take_steps
 from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
 from residua.training.optimizers import optimizer_for
 from residua.training.plan import Plan, TrainSpec, plan
+from residua.training.recipe import Recipe
 from residua.training.record import Record
 from residua.training.state import State
 
@@ -54,12 +59,21 @@ def fit(decided: Plan, *, out: Path | None = None, observers: Sequence[Observer]
         Interrupted: If the user asked to stop; the state is saved.
         NonFiniteLoss: At the first step whose loss is no finite number.
     """
-    sitting = _Sitting.begin(decided, observers)
+    sitting = _Sitting.begin(with_head(decided), observers)
     if decided.asked.minutes is not None:
         sitting = sitting.within(decided.asked.minutes)
+    sitting = sitting.with_first_weights()
     made = record.create(Path(decided.asked.source).name, decided.network_name, out)
     _write_beginning(made, sitting.plan)
     return sitting.run(made)
+
+
+def with_head(decided: Plan, *, progress: Progress | None = None) -> Plan:
+    """Returns the plan with a head fitted to cached features, where its recipe puts that first and it is to be done."""
+    start = decided.start
+    if start is None or start.keeps_head or not decided.recipe.head_first:
+        return decided
+    return replace(decided, start=transfer.fit_head(start, decided.dataset, device=decided.device, progress=progress))
 
 
 def resume(run: Record, *, observers: Sequence[Observer] = (), progress: Progress | None = None) -> Fitted:
@@ -103,7 +117,12 @@ def planned(run: Record, *, data_root: str | None = None, progress: Progress | N
         BadRun: If the images are no longer the same.
     """
     kept = run.read("run")
-    asked = configuration.from_json(TrainSpec, kept["asked"])
+    asked = replace(
+        configuration.from_json(TrainSpec, kept["asked"]),
+        network=configuration.from_json(NetworkSpec, run.read("specification")),
+        weights="none",
+        deepen=None,
+    )
     decided = plan(replace(asked, data_root=data_root or asked.data_root), progress=progress)
     before, now = run.read("data")["parts"], decided.dataset.card()["parts"]
     changed = [name for name in before if before[name]["digest"] != now.get(name, {}).get("digest")]
@@ -112,15 +131,33 @@ def planned(run: Record, *, data_root: str | None = None, progress: Progress | N
             f"the {changed[0]} part of {asked.source} is not what {run.path} was trained on; "
             "put the images back, or train anew with `residua train`"
         )
-    return replace(decided, epochs=int(kept["epochs"]))
+    seen = configuration.from_json(Preprocessing, run.read("data")["preprocessing"])
+    return replace(
+        decided,
+        epochs=int(kept["epochs"]),
+        recipe=configuration.from_json(Recipe, run.read("recipe")),
+        network_name=kept["network"],
+        reason=kept["reason"],
+        dataset=replace(decided.dataset, preprocessing=seen),
+    )
 
 
-def _wherever(asked: TrainSpec) -> TrainSpec:
+def _wherever(decided: Plan) -> TrainSpec:
     """Returns what was asked with whole paths, so that the run can be resumed from any folder."""
+    asked = decided.asked
     root = None if asked.data_root is None else str(Path(asked.data_root).expanduser().resolve())
     named = asked.source in sources.names()
     source = asked.source if named else str(Path(asked.source).expanduser().resolve())
-    return replace(asked, source=source, data_root=root)
+    weights = decided.start.origin if decided.start else "none"
+    return replace(asked, source=source, data_root=root, weights=weights, recipe=decided.recipe.name)
+
+
+def _start_card(decided: Plan) -> dict[str, Any] | None:
+    """Returns what the run starts from, for JSON."""
+    start = decided.start
+    if start is None:
+        return None
+    return {"weights": start.origin, "says": start.says, "head": "known" if start.keeps_head else "drawn"}
 
 
 def _write_beginning(made: Record, decided: Plan) -> None:
@@ -136,10 +173,12 @@ def _write_beginning(made: Record, decided: Plan) -> None:
             "created": datetime.now(UTC).isoformat(timespec="microseconds"),
             "command": _command(decided),
             "headline": decided.headline,
+            "reason": decided.reason,
+            "start": _start_card(decided),
             "notes": list(decided.notes),
             "epochs": decided.epochs,
             "resumed": 0,
-            "asked": configuration.to_json(_wherever(decided.asked)),
+            "asked": configuration.to_json(_wherever(decided)),
         },
     )
     made.write("specification", configuration.to_json(decided.specification))
@@ -163,9 +202,11 @@ class _Sitting:
 
     @classmethod
     def begin(cls, plan: Plan, observers: Sequence[Observer]) -> "_Sitting":
-        network = build(plan.specification, seed=plan.asked.seed)
+        network = plan.start.network if plan.start else build(plan.specification, seed=plan.asked.seed)
         network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         forward: Callable[[Tensor], Tensor] = torch.compile(network) if plan.recipe.compile else network
+        if plan.recipe.checkpoint_activations:
+            forward = checkpointed(network)
         dataset = plan.dataset.to(plan.device)
         course = Course(
             dataset=dataset,
@@ -178,8 +219,22 @@ class _Sitting:
             bfloat16=plan.bfloat16,
             forward=forward,
         )
-        started = State(network=network, optimizer=optimizer_for(network, plan.recipe.optimizer))
+        started = State(
+            network=network,
+            optimizer=optimizer_for(network, plan.recipe.optimizer, stage_decay=plan.recipe.stage_decay),
+        )
         return cls(plan=plan, course=course, state=started, network=network, observers=observers)
+
+    def with_first_weights(self) -> "_Sitting":
+        """Returns the sitting with the weights that it starts from as first candidate, where they know the classes."""
+        validation = self.course.dataset.validation
+        if self.plan.start is None or not self.plan.start.keeps_head or validation is None:
+            return self
+        outcome = self._outcome(validation)
+        if self.course.recipe.choose == "best":
+            self.state.keep_best(0, outcome.loss)
+        said = f"before the first step: validation loss {outcome.loss:.3f}, accuracy {100 * outcome.accuracy:.1f} %"
+        return replace(self, plan=replace(self.plan, remarks=(*self.plan.remarks, said)))
 
     def within(self, minutes: float) -> "_Sitting":
         """Returns the sitting with as many epochs as fit into the minutes, by a measured step."""
@@ -235,15 +290,7 @@ class _Sitting:
         """Evaluates on validation, writes the epoch's line, and moves on to the next epoch."""
         validation = self.course.dataset.validation
         began = time.perf_counter()
-        outcome = None
-        if validation is not None:
-            outcome = evaluation.evaluate(
-                self.network,
-                validation,
-                self.course.dataset.preprocessing,
-                device=self.course.device,
-                bfloat16=self.course.bfloat16,
-            )
+        outcome = None if validation is None else self._outcome(validation)
         position = self.state.position
         position.seconds += time.perf_counter() - began
         row = EpochEnded(
@@ -253,17 +300,26 @@ class _Sitting:
             train_accuracy=position.correct / position.seen,
             validation_loss=outcome.loss if outcome else None,
             validation_accuracy=outcome.accuracy if outcome else None,
-            learning_rate=float(self.state.optimizer.param_groups[0]["lr"]),
+            learning_rate=float(max(group["lr"] for group in self.state.optimizer.param_groups)),
             images_per_second=position.seen / position.training_seconds,
             seconds=position.seconds,
         )
         self.state.history.append(row)
         if outcome and self.course.recipe.choose == "best":
-            self.state.keep_best()
+            self.state.keep_best(row.epoch, outcome.loss)
         self.state.begin_next_epoch()
         files.write_json_lines(made.path / "metrics.jsonl", [asdict(row) for row in self.state.history])
         for observer in self.observers:
             observer.epoch_ended(row)
+
+    def _outcome(self, part: Part) -> Outcome:
+        return evaluation.evaluate(
+            self.network,
+            part,
+            self.course.dataset.preprocessing,
+            device=self.course.device,
+            bfloat16=self.course.bfloat16,
+        )
 
     def _tell_start(self, made: Record) -> None:
         event = RunStarted(

@@ -5,17 +5,21 @@ It knows no files and no terminal: `fit` gives it what to do between steps and b
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.dropout import _DropoutNd
 
-from residua.data.augment import AugmentSpec
+from residua.data.augment import AugmentSpec, seed_for
 from residua.data.dataset import Dataset
 from residua.data.loader import Batch, BatchPlan, batches
 from residua.errors import NonFiniteLoss
+from residua.networks.blocks import StochasticDepth
+from residua.networks.shortcuts import DropoutShortcut
 from residua.training.recipe import Recipe
 from residua.training.state import State
 
@@ -69,9 +73,11 @@ def take_steps(course: Course, state: State) -> Iterator[int]:
         drop_last=True,
     )
     unread: list[tuple[Tensor, Tensor]] = []
+    draws = _draws(state.network)
     began = time.perf_counter()
     for batch in batches(data.train, plan=plan, device=course.device, preprocessing=data.preprocessing):
-        _step(course, state, batch, unread)
+        with _drawing(course, batch.step, position.epoch) if draws else nullcontext():
+            _step(course, state, batch, unread)
         position.step += 1
         position.total_steps += 1
         now = time.perf_counter()
@@ -81,11 +87,25 @@ def take_steps(course: Course, state: State) -> Iterator[int]:
         began = time.perf_counter()
 
 
+def _draws(network: nn.Module) -> bool:
+    """Says whether the network draws random numbers while it trains."""
+    return any(isinstance(layer, (StochasticDepth, DropoutShortcut, _DropoutNd)) for layer in network.modules())
+
+
+@contextmanager
+def _drawing(course: Course, step: int, epoch: int) -> Iterator[None]:
+    """Makes the network's own draws a function of (seed, epoch, step), and leaves the global state alone."""
+    devices = [course.device] if course.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed_for("network", course.seed, epoch, step))
+        yield
+
+
 def _step(course: Course, state: State, batch: Batch, unread: list[tuple[Tensor, Tensor]]) -> None:
     """Takes one optimizer step: schedule, forward, backward, clip, update."""
     factor = course.recipe.schedule.at(state.position.total_steps, course.steps)
     for group in state.optimizer.param_groups:
-        group["lr"] = course.recipe.optimizer.learning_rate * factor
+        group["lr"] = course.recipe.optimizer.learning_rate * factor * group["rate_scale"]
     loss, correct = _forward(course, batch)
     unread.append((loss.detach(), correct))
     every = _READ_EVERY_ON_GPU if course.device.type == "cuda" else 1

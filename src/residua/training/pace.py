@@ -19,7 +19,10 @@ _EVALUATION_SHARE = 1 / 3
 def seconds_per_epoch(course: Course, state: State) -> float:
     """Measures a few steps on a copy of the network and returns an epoch's time, its validation included."""
     network = copy.deepcopy(state.network)
-    trial = State(network=network, optimizer=optimizer_for(network, course.recipe.optimizer))
+    trial = State(
+        network=network,
+        optimizer=optimizer_for(network, course.recipe.optimizer, stage_decay=course.recipe.stage_decay),
+    )
     forward = torch.compile(network) if course.recipe.compile else network
     walk = take_steps(replace(course, forward=forward), trial)
     for _ in range(_WARM_STEPS):

@@ -3,6 +3,7 @@
 import shlex
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, final
 
 import torch
@@ -12,14 +13,29 @@ from residua.data import sources
 from residua.data.augment import AugmentSpec, default_augment
 from residua.data.dataset import Dataset
 from residua.data.sources import DataSpec
-from residua.errors import BadNetwork, BadSetting
-from residua.networks import catalogue, cost
+from residua.errors import BadNetwork, BadSetting, DownloadFailed
+from residua.networks import catalogue, cost, factory
+from residua.networks.network import ResidualNetwork
 from residua.networks.spec import NetworkSpec
-from residua.training.choice import DEFAULT_MINUTES, PHOTOGRAPH_SIDE, Choice, Processor, choose, ladder
+from residua.networks.weights import published
+from residua.training import transfer
+from residua.training.choice import (
+    DEFAULT_MINUTES,
+    FINE_TUNED,
+    PHOTOGRAPH_SIDE,
+    Choice,
+    Ladder,
+    Processor,
+    choose,
+    ladder,
+)
 from residua.training.recipe import Recipe, recipe
+from residua.training.transfer import Start
 
 _FEW_IMAGES_A_CLASS = 500
 _ENLARGED = 96
+_FINE_TUNED_SIDE = 96
+_TOLD_OF_PUBLISHED = "fine-tunes weights that were trained on ImageNet; --weights none trains from nothing"
 
 
 @final
@@ -30,8 +46,14 @@ class TrainSpec:
     source: str = "digits"
     """Name of a set, or a folder of class folders."""
     network: str | NetworkSpec | None = None
-    """Catalogue name or specification; None leaves it to the rule."""
-    recipe: str = "default"
+    """Catalogue name, ``path.py:factory`` or specification; None leaves it to the rule."""
+    weights: str | None = None
+    """What it starts from: ``none``, ``torchvision:IMAGENET1K_V1``, a file of weights, or a run. None takes published
+    weights for photographs, and nothing for small images."""
+    deepen: tuple[int, int] | None = None
+    """Stage, and the number of identity blocks that are added to it, of the run that ``weights`` names."""
+    recipe: str | None = None
+    """None is ``transfer`` for a run that starts from weights, else ``default``."""
     epochs: int | None = None
     """None leaves them to the recipe, or else to the rule."""
     minutes: float | None = None
@@ -57,6 +79,8 @@ class TrainSpec:
         configuration.check(
             self.image_size is None or self.image_size >= 1, "--image-size", self.image_size, "1 or above"
         )
+        if self.deepen is not None and self.weights is None:
+            raise BadSetting("deepen adds blocks to a trained network; name its run as weights")
         if self.epochs and self.minutes:
             raise BadSetting("--epochs and --minutes both say how long to train; give one of them")
 
@@ -78,6 +102,10 @@ class Plan:
     bfloat16: bool
     reason: str
     """Why this network and these epochs."""
+    start: Start | None = None
+    """What it starts from; None is nothing."""
+    remarks: tuple[str, ...] = ()
+    """What the user should know besides."""
     began: float
     """When the reading of the data began, on `time.perf_counter`'s clock."""
     inspection: cost.Inspection
@@ -88,19 +116,20 @@ class Plan:
         epochs = f"{self.epochs} epoch{'s' * (self.epochs > 1)}"
         return (
             f"{self.network_name} ({self.inspection.parameters:,} parameters), {epochs}, "
-            f"{self.recipe.batch_size} images a step, recipe {self.recipe.name}: {self.reason}"
+            f"{self.recipe.batch_size} images a step, recipe {self.recipe.name}"
+            f"{f', {self.start.says}' if self.start else ''}: {self.reason}"
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Returns what the user should know before it starts."""
         train, classes = self.dataset.train, len(self.dataset.classes)
-        few = len(train.labels) < _FEW_IMAGES_A_CLASS * classes and self.side >= PHOTOGRAPH_SIDE
+        few = len(train.labels) < _FEW_IMAGES_A_CLASS * classes and self.side >= PHOTOGRAPH_SIDE and not self.start
         warning = (
             f"{len(train.labels)} images are few for training from nothing ({_FEW_IMAGES_A_CLASS} a class and more "
             "are usual): expect little better than the baselines, which the report shows"
         )
-        return (*self.dataset.notes, *((warning,) if few else ()))
+        return (*self.dataset.notes, *self.remarks, *((warning,) if few else ()))
 
     @property
     def side(self) -> int:
@@ -117,8 +146,9 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         BadNetwork: If the network does not fit the images; both ways out are commands ready to copy.
     """
     began = time.perf_counter()
+    asked = _with_factory(asked)
     settings = _by_room(asked.settings)
-    base = configuration.with_settings(recipe(asked.recipe), settings["recipe"])
+    base = configuration.with_settings(recipe(asked.recipe or "default"), settings["recipe"])
     device = machine.device(asked.device)
     bfloat16 = machine.precision(base.precision, device) == "bfloat16"
     if isinstance(asked.network, str):
@@ -127,8 +157,14 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     if asked.network is not None:
         _require_fit(asked, _specification(asked.network, dataset, settings["network"]), dataset)
     processor: Processor = "gpu" if device.type == "cuda" else "bfloat16" if bfloat16 else "float32"
-    chosen = _chosen(asked, dataset, processor, settings["network"])
-    specification = _specification(asked.network or chosen.network, dataset, settings["network"])
+    start, remarks = _start(asked, dataset, processor, settings["network"], progress)
+    if start is not None:
+        dataset = replace(dataset, preprocessing=start.preprocessing(dataset.preprocessing))
+        base = configuration.with_settings(recipe(asked.recipe or "transfer"), settings["recipe"])
+    chosen = _chosen(asked, dataset, processor, settings["network"], start=start)
+    specification = (
+        start.network.spec if start else _specification(asked.network or chosen.network, dataset, settings["network"])
+    )
     _require_fit(asked, specification, dataset)
     shape = (dataset.preprocessing.channels, *dataset.preprocessing.image_size)
     epochs = asked.epochs or base.epochs or chosen.epochs
@@ -137,7 +173,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         asked=asked,
         dataset=dataset,
         specification=specification,
-        network_name=chosen.network,
+        network_name=start.name if start else chosen.network,
         recipe=replace(
             _with_batch_size(base, chosen, settings["recipe"]),
             epochs=epochs,
@@ -151,6 +187,8 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         device=device,
         bfloat16=bfloat16,
         reason=_reason(asked, base, chosen),
+        start=start,
+        remarks=remarks,
         began=began,
         inspection=cost.inspect(specification, shape),
     )
@@ -158,9 +196,10 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
 
 def _reason(asked: TrainSpec, base: Recipe, chosen: Choice) -> str:
     given = asked.epochs or base.epochs
-    if asked.network and given:
+    if (asked.network or asked.weights not in (None, "none")) and given:
         return "as asked"
-    return chosen.reason if given else f"{chosen.reason}, about {asked.minutes or DEFAULT_MINUTES:g} min"
+    span = "about" if chosen.fills_budget else "within"
+    return chosen.reason if given else f"{chosen.reason}, {span} {asked.minutes or DEFAULT_MINUTES:g} min"
 
 
 def _by_room(settings: tuple[str, ...]) -> dict[str, list[str]]:
@@ -195,9 +234,89 @@ def _specification(network: str | NetworkSpec, dataset: Dataset, settings: list[
     return configuration.with_settings(spec, settings)
 
 
-def _chosen(asked: TrainSpec, dataset: Dataset, processor: Processor, settings: list[str]) -> Choice:
+def _start(
+    asked: TrainSpec,
+    dataset: Dataset,
+    processor: Processor,
+    settings: list[str],
+    progress: sources.Progress | None,
+) -> tuple[Start | None, tuple[str, ...]]:
+    """Returns what the run starts from, and what is to be said of it."""
+    if asked.weights == "none" or (asked.weights is None and not _is_usual(asked, dataset, settings)):
+        return None, ()
+    if settings:
+        raise BadSetting(f"--set network.{settings[0]} is another network than the weights'; add --weights none")
+    weights = asked.weights or transfer.USUAL
+    if (":" not in weights and weights not in published.PUBLISHED) or Path(weights).exists():
+        return _local_start(asked, weights, dataset), ()
+    if isinstance(asked.network, NetworkSpec):
+        raise BadSetting(f"{weights} belong to networks by name; name one, such as --network resnet50")
+    network = asked.network or _chosen(asked, dataset, processor, settings, steps=_published_ladder(weights)).network
+    try:
+        start = transfer.from_published(network, weights, dataset, seed=asked.seed, progress=progress)
+    except DownloadFailed as error:
+        if asked.weights is not None:
+            raise
+        return None, (f"trains from nothing, for {weights} cannot be had: {error}",)
+    return start, (_TOLD_OF_PUBLISHED,) if asked.weights is None else ()
+
+
+def _published_ladder(weights: str) -> Ladder:
+    """Returns the networks that there are such weights for.
+
+    Raises:
+        BadSetting: If there are none.
+    """
+    networks = tuple(name for name in FINE_TUNED.networks if published.has(name, weights))
+    if not networks:
+        published.find(FINE_TUNED.networks[0], weights)
+    return replace(FINE_TUNED, networks=networks)
+
+
+def _is_usual(asked: TrainSpec, dataset: Dataset, settings: list[str]) -> bool:
+    """Says whether a run that names no weights starts from published ones: photographs, and nothing that forbids it."""
+    plain = asked.recipe is None and not settings and not isinstance(asked.network, NetworkSpec)
+    there = asked.network is None or published.has(str(asked.network), transfer.USUAL)
+    return plain and there and min(dataset.preprocessing.image_size) >= _FINE_TUNED_SIDE
+
+
+def _local_start(asked: TrainSpec, weights: str, dataset: Dataset) -> Start:
+    path = Path(weights).expanduser()
+    if path.is_file():
+        if isinstance(asked.network, NetworkSpec):
+            raise BadSetting("a file of weights belongs to a network by name; name one, such as --network resnet50")
+        return transfer.from_file(path, asked.network, dataset, seed=asked.seed)
+    if asked.network is not None:
+        raise BadSetting(f"{weights} is a run and says which network it is; leave out --network")
+    return transfer.from_run(weights, dataset, deepen=asked.deepen, seed=asked.seed)
+
+
+def _with_factory(asked: TrainSpec) -> TrainSpec:
+    """Returns what was asked with the specification that a ``path.py:factory`` makes in its place."""
+    if not isinstance(asked.network, str) or not factory.is_factory(asked.network):
+        return asked
+    made = factory.from_file(asked.network)
+    spec = made.spec if isinstance(made, ResidualNetwork) else made
+    if not isinstance(spec, NetworkSpec):
+        raise BadNetwork(
+            f"{asked.network} makes a {type(made).__name__}, which a run could not keep as data; "
+            "training takes a factory that returns a residua.NetworkSpec"
+        )
+    return replace(asked, network=spec)
+
+
+def _chosen(
+    asked: TrainSpec,
+    dataset: Dataset,
+    processor: Processor,
+    settings: list[str],
+    *,
+    start: Start | None = None,
+    steps: Ladder | None = None,
+) -> Choice:
     shape = (dataset.preprocessing.channels, *dataset.preprocessing.image_size)
-    own = asked.network if isinstance(asked.network, NetworkSpec) else None
+    own = start.network.spec if start else asked.network if isinstance(asked.network, NetworkSpec) else None
+    name = start.name if start else "own" if own else str(asked.network) if asked.network else None
 
     def multiply_adds(name: str) -> int:
         return cost.multiply_adds(_specification(own or name, dataset, settings), shape)
@@ -208,7 +327,8 @@ def _chosen(asked: TrainSpec, dataset: Dataset, processor: Processor, settings: 
         processor=processor,
         cores=machine.cores(),
         minutes=asked.minutes,
-        network="own" if own else asked.network,  # type: ignore[arg-type]
+        network=name,
+        steps=FINE_TUNED if start else steps,
         multiply_adds=multiply_adds,
     )
 
@@ -238,6 +358,11 @@ def _augment(base: Recipe, dataset: Dataset) -> AugmentSpec:
 def _require_fit(asked: TrainSpec, spec: NetworkSpec, dataset: Dataset) -> None:
     """Refuses a network for photographs on small images, and images that the network shrinks to nothing."""
     height, width = dataset.preprocessing.image_size
+    if spec.for_photographs and min(height, width) < PHOTOGRAPH_SIDE and asked.weights not in (None, "none"):
+        raise BadNetwork(
+            f"the network of {asked.weights} is for photographs: its stem shrinks {height}×{width} pixels to "
+            f"{height // 4}×{width // 4}; add --image-size {_ENLARGED}"
+        )
     if spec.for_photographs and min(height, width) < PHOTOGRAPH_SIDE:
         source, name = (
             shlex.quote(asked.source),

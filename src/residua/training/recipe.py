@@ -52,6 +52,11 @@ class Recipe:
     schedule: Schedule = field(default_factory=Schedule)
     label_smoothing: float = 0.0
     """Share of the target spread evenly over all classes."""
+    head_first: bool = False
+    """Whether a head that does not know the classes is fitted to cached features before the first step
+    (`residua.training.transfer.fit_head`); moot where a run starts from nothing."""
+    stage_decay: float = 1.0
+    """Learning rate of a part (stem, stages, tail, head) over that of the part behind it; 1 gives all the same."""
     gradient_clip_norm: float | None = None
     """Largest norm of the gradient over all parameters; None does not clip."""
     crop_padding: int | None = None
@@ -71,6 +76,9 @@ class Recipe:
     """Arithmetic of convolutions and linear layers; weights are float32. ``auto``: bfloat16 where it is native."""
     compile: bool = False
     """Whether ``torch.compile`` makes the training step; pays on a GPU, not on a processor."""
+    checkpoint_activations: bool = False
+    """Whether most activations are computed again in the backward pass instead of kept: less memory, more time
+    (`residua.networks.checkpointing`)."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -83,6 +91,9 @@ class Recipe:
         check(self.epochs is None or self.epochs >= 1, "epochs", self.epochs, "1 or above, or none for the rule")
         check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 up to but not 1")
         check(0 <= self.validation_fraction < 0.9, "validation_fraction", self.validation_fraction, "0 to 0.9")
+        check(0 < self.stage_decay <= 1, "stage_decay", self.stage_decay, "above 0, up to 1")
+        both = self.compile and self.checkpoint_activations
+        check(not both, "checkpoint_activations", True, "false where compile is true")
         clip = self.gradient_clip_norm
         check(clip is None or clip > 0, "gradient_clip_norm", clip, "above 0, or none")
         blind = self.choose == "best" and self.validation_fraction == 0
@@ -95,6 +106,23 @@ def default() -> Recipe:
     Holds out a validation part (a tenth, at most 2,500 images), which chooses the epoch by its loss.
     """
     return Recipe(name="default", label_smoothing=0.1)
+
+
+def transfer() -> Recipe:
+    """For networks that have learned something: a head on cached features first, then all layers by small steps.
+
+    One-cycle SGD with Nesterov momentum at two fifths of `default`'s rate for the head, each part at half the rate of
+    the part behind it. A network of five CIFAR-10 classes moved to the other five, 50 images a class, one seed: at this
+    rate 79.0 % in 12 epochs, at an eighth of it 73.8 %, which the fitted head has alone.
+    Holds out a validation part, which chooses the epoch by its loss; the fitted head alone is epoch 0.
+    """
+    return Recipe(
+        name="transfer",
+        optimizer=Optimizer(learning_rate=0.08, weight_decay=1e-4),
+        label_smoothing=0.1,
+        head_first=True,
+        stage_decay=0.5,
+    )
 
 
 def he2015() -> Recipe:
@@ -139,7 +167,12 @@ def textbook() -> Recipe:
     )
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {"default": default, "he2015": he2015, "textbook": textbook}
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "default": default,
+    "transfer": transfer,
+    "he2015": he2015,
+    "textbook": textbook,
+}
 
 
 def recipe(name: str) -> Recipe:

@@ -49,18 +49,18 @@ class State:
     best_weights: dict[str, Tensor] | None = None
     """The weights of the best epoch so far, where validation chooses."""
     best_epoch: int | None = None
+    """0 is what the run started from."""
+    best_loss: float | None = None
 
     def begin_next_epoch(self) -> None:
         """Moves on to the next epoch; the counts of the whole run go on."""
         done = self.position
         self.position = Position(epoch=done.epoch + 1, total_steps=done.total_steps, seconds=done.seconds)
 
-    def keep_best(self) -> None:
-        """Keeps a copy of the weights if the epoch just ended has the lowest validation loss so far."""
-        losses = {row.epoch: row.validation_loss or 0.0 for row in self.history}
-        newest = self.history[-1].epoch
-        if self.best_epoch is None or losses[newest] < losses[self.best_epoch]:
-            self.best_epoch = newest
+    def keep_best(self, epoch: int, validation_loss: float) -> None:
+        """Keeps a copy of the weights if the epoch has the lowest validation loss so far."""
+        if self.best_loss is None or validation_loss < self.best_loss:
+            self.best_epoch, self.best_loss = epoch, validation_loss
             self.best_weights = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
 
 
@@ -73,6 +73,7 @@ def save(state: State, path: Path) -> None:
         "history": [asdict(row) for row in state.history],
         "best_weights": state.best_weights,
         "best_epoch": state.best_epoch,
+        "best_loss": state.best_loss,
     }
     buffer = io.BytesIO()
     torch.save(values, buffer)
@@ -93,4 +94,5 @@ def restore(state: State, path: Path, device: torch.device) -> None:
         raise BadRun(f"{path} cannot be read back ({str(error).splitlines()[0]}); train again") from error
     state.position = Position(**values["position"])
     state.history = [EpochEnded(**row) for row in values["history"]]
-    state.best_weights, state.best_epoch = values["best_weights"], values["best_epoch"]
+    state.best_weights = values["best_weights"]
+    state.best_epoch, state.best_loss = values["best_epoch"], values["best_loss"]

@@ -117,6 +117,15 @@ def find(network: str, weights: str) -> PublishedWeights:
     return of_network[name]
 
 
+def has(network: str, weights: str) -> bool:
+    """Says whether `find` knows these weights for the network."""
+    try:
+        find(network, weights)
+    except BadSetting:
+        return False
+    return True
+
+
 def fetch(published: PublishedWeights, *, progress: files.Progress | None = None) -> Path:
     """Returns the file with the weights, checked, after fetching it where it is not kept yet.
 

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -30,7 +30,9 @@ class Naming:
     """Whose names a file's tensors have, and the way from them to residua's."""
 
     mark: str
-    """A name that every file of theirs has, and nobody else's."""
+    """A name that every file of theirs has, and nobody else's: that of the first convolution's weight."""
+    head: str
+    """The name of the head's weight."""
     translated: Callable[[Mapping[str, Tensor], NetworkSpec], dict[str, Tensor]]
 
 
@@ -39,8 +41,8 @@ def _own(tensors: Mapping[str, Tensor], spec: NetworkSpec) -> dict[str, Tensor]:
 
 
 NAMINGS: Mapping[str, Naming] = {
-    "residua": Naming(mark="stem.convolution.weight", translated=_own),
-    "torchvision": Naming(mark=torchvision.MARK, translated=torchvision.from_torchvision),
+    "residua": Naming(mark="stem.convolution.weight", head="head.weight", translated=_own),
+    "torchvision": Naming(mark=torchvision.MARK, head="fc.weight", translated=torchvision.from_torchvision),
 }
 """The names that are understood; the next ones are a file and a line here."""
 
@@ -48,26 +50,56 @@ NAMINGS: Mapping[str, Naming] = {
 def read_weights(path: Path, spec: NetworkSpec) -> dict[str, Tensor]:
     """Reads the tensors of the network of ``spec`` from a file, under residua's names, on the processor.
 
+    Raises:
+        BadNetwork: If the names are torchvision's and it has no network like ``spec``.
+        BadWeights: If the file cannot be read (`read_tensors`) or holds another network's; names the file.
+    """
+    tensors = read_tensors(path)
+    try:
+        return _naming(tensors, path).translated(tensors, spec)
+    except BadWeights as error:
+        raise BadWeights(f"{path}: {error}") from None
+
+
+def read_for(path: Path, spec: NetworkSpec) -> tuple[NetworkSpec, dict[str, Tensor]]:
+    """Reads like `read_weights`, for as many classes and image channels as the file has; returns these in the spec.
+
+    Raises:
+        BadNetwork: As `read_weights` does.
+        BadWeights: As `read_weights` does.
+    """
+    tensors = read_tensors(path)
+    naming = _naming(tensors, path)
+    if naming.head not in tensors:
+        raise BadWeights(f"{path}: the weights lack {naming.head}; save model.state_dict() whole")
+    classes, channels = len(tensors[naming.head]), tensors[naming.mark].shape[1]
+    spec = replace(spec, classes=classes, in_channels=channels)
+    return spec, read_weights(path, spec)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads the tensors of a file by the names that they have there, on the processor.
+
     A ``.safetensors`` file, or one that ``torch.save`` wrote (``.pth``, ``.pt``, ``.pth.tar``), which is opened with
     ``weights_only``, so that nothing in it runs. `NAMINGS` says whose names are understood, `WRAPPERS` and `PREFIXES`
     what may be around them.
 
     Raises:
-        BadNetwork: If the names are torchvision's and it has no network like ``spec``.
-        BadWeights: If the file is missing, damaged, holds more than weights or another network's; names the file.
+        BadWeights: If the file is missing, damaged, or holds more than weights; names the file.
     """
     if not path.is_file():
         raise BadWeights(f"{path} is {'a folder' if path.is_dir() else 'missing'}; give a file that ends in {_ENDINGS}")
     read = READERS.get(path.suffix.lower())
     if read is None:
         raise BadWeights(f"{path} is of no known kind; give a file that ends in {_ENDINGS}")
-    tensors = _without_prefixes(_tensors(read(path), path))
+    return _without_prefixes(_tensors(read(path), path))
+
+
+def _naming(tensors: Mapping[str, Tensor], path: Path) -> "Naming":
+    """Returns whose names the tensors have."""
     for naming in NAMINGS.values():
         if naming.mark in tensors:
-            try:
-                return naming.translated(tensors, spec)
-            except BadWeights as error:
-                raise BadWeights(f"{path}: {error}") from None
+            return naming
     raise BadWeights(
         f"{path} has names of no known kind, such as {next(iter(tensors))}; "
         f"known are those of {', '.join(NAMINGS)}: rename the tensors, or load them with your own code"
