@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from residua import files
 from residua.data.dataset import Part
@@ -21,6 +21,35 @@ from residua.report.pictures import Mistake, Pictures
 from residua.training.finish import prediction_rows
 
 MakeRun = Callable[..., Path]
+
+LEAST_CONTRAST = 4.5
+"""Of text against what is behind it (WCAG 2.2, 1.4.3)."""
+
+CONTRASTS = """() => {
+  const context = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const painted = (colour, under) => {
+    context.fillStyle = `rgb(${under.join(' ')})`; context.fillRect(0, 0, 1, 1);
+    context.fillStyle = colour; context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const behind = element => element === null ? [255, 255, 255]
+    : painted(getComputedStyle(element).backgroundColor, behind(element.parentElement));
+  const luminance = colour => colour.map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const rows = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement, text = walker.currentNode.textContent.trim();
+    if (!text || !element.checkVisibility() || element.closest('style, defs')) continue;
+    const style = getComputedStyle(element), ground = behind(element);
+    const colour = element instanceof SVGElement ? style.fill : style.color;
+    if (colour === 'rgba(0, 0, 0, 0)') continue;
+    const [a, b] = [luminance(painted(colour, ground)), luminance(ground)];
+    rows.push({text, ratio: (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)});
+  }
+  return rows;
+}"""
 
 AWKWARD_NAMES = ("猫", "<script>alert(1)</script>", 'a "quoted" & long name', "$x$ \\frac", "w" * 120, "{{ 7 * 7 }}")
 
@@ -60,6 +89,31 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=found, args=flags)
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Any]:
+    """Opens a page in a fresh context and fails the test if it complains or asks for anything."""
+    contexts, complaints = [], []
+
+    def complain(of: str) -> None:
+        if of and not of.startswith("data:"):
+            complaints.append(of)
+
+    def open_page(path: Path, *, width: int = 1000, scheme: Any = "light") -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        contexts.append(context)
+        page, address = context.new_page(), path.resolve().as_uri()
+        page.on("console", lambda message: complain(message.text))
+        page.on("pageerror", lambda error: complain(str(error)))
+        page.on("request", lambda asked: complain("" if asked.url == address else asked.url))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
 
 
 @pytest.fixture

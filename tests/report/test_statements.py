@@ -114,3 +114,19 @@ def test_the_gap_of_the_probabilities_has_a_direction(result):
 )
 def test_a_folder_is_called_by_its_own_name(source, title):
     assert statements.title({"network": "resnet8", "source": source}) == title
+
+
+def test_a_network_without_a_name_is_told_its_nearest_and_what_differs():
+    differences = [
+        {"field": "blocks", "theirs": [2, 2], "ours": [2, 3]},
+        {"field": "squeeze_excitation", "theirs": None, "ours": 16},
+        {"field": "bias", "theirs": False, "ours": True},
+    ]
+    assert statements.likeness({"name": "resnet18", "differences": differences}) == (
+        "nearest named network: resnet18; here blocks 2,3, not 2,2; squeeze_excitation 16, not none; "
+        "bias true, not false"
+    )
+
+
+def test_a_named_network_needs_no_nearest():
+    assert statements.likeness({"name": "resnet18", "differences": []}) == statements.likeness(None) == ""

@@ -5,8 +5,10 @@ import io
 import pytest
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from residua.networks import catalogue, cost
+from residua.networks.foreign import trace
 from residua.report.terminal import inspection_table, networks_table, predictions_table
 
 
@@ -44,6 +46,15 @@ def test_an_inspection_can_list_every_layer(inspection):
     assert max(map(len, lines)) <= 80
     wide = printed(inspection_table(inspection, name="resnet50", layers=True), width=120)
     assert sum("3×3 convolution" in line for line in wide) == 16
+
+
+def test_what_is_not_known_of_a_foreign_module_is_a_dash():
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    lines = printed(inspection_table(trace(layers, (3, 8, 8)).to_json(), name="a", layers=True))
+    assert [line.split()[-1] for line in lines if line.startswith(("0 ", "1 "))] == ["–", "–"]
+    (total,) = [line for line in lines if line.startswith("total")]
+    assert "depth –" in total
+    assert total.endswith("–")
 
 
 def test_a_listing_keeps_names_whole_and_fits_the_terminal():

@@ -38,10 +38,10 @@ class Nearest:
 
 
 def nearest(spec: NetworkSpec) -> Nearest:
-    """Returns the named network that differs in the fewest fields, the first in the catalogue among several.
+    """Returns the named network that differs in the fewest fields; of several, the one of the nearest depth.
 
     Every field of the stem counts for itself. Classes and image channels count only among networks that are
-    otherwise equally near, so that a named network is itself.
+    otherwise equally near, so that a named network is itself; the first in the catalogue is taken after that.
 
     Example:
         >>> from residua.networks.catalogue import specification
@@ -50,7 +50,12 @@ def nearest(spec: NetworkSpec) -> Nearest:
     """
     ours = _flat(configuration.to_json(spec))
     found = {name: _differences(theirs, ours) for name, theirs in _known().items()}
-    name = min(found, key=lambda name: (sum(one.field not in FREE for one in found[name]), len(found[name])))
+
+    def distance(name: str) -> tuple[int, int, int]:
+        counted = sum(one.field not in FREE for one in found[name])
+        return counted, abs(catalogue.specification(name).depth - spec.depth), len(found[name])
+
+    name = min(found, key=distance)
     return Nearest(name, found[name])
 
 
