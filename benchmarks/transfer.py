@@ -4,7 +4,8 @@
 
 One network learns airplane, automobile, bird, cat and deer from 25,000 images. Then, for each seed, 50 images of
 each of dog, frog, horse, ship and truck are drawn, and two commands learn from these 250: one that starts from that
-network (`--weights`), and one from nothing for 200 epochs, ten times as many. Both are tested on the same 5,000 images. Every command is the user's own, whole process; the folders of PNGs are made for it.
+network (`--weights`), and one from nothing for 200 epochs, ten times as many. Both are tested on the same 5,000
+images. Every command is the user's own, whole process; the folders of PNGs are made for it.
 """
 
 import argparse

@@ -1,25 +1,20 @@
 """Blocks: the addition, and what passes it forwards and backwards."""
 
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from residua.networks.blocks import (
-    LAYOUTS,
-    BlockShape,
-    PlainBlock,
-    Preactivation,
-    ResidualBlock,
-    build_block,
-)
-from residua.networks.shortcuts import IdentityShortcut
-from residua.networks.spec import ActivationKind, NetworkSpec, small_stem
+from residua.networks.blocks import LAYOUTS, Place, PlainBlock, Preactivation, ResidualBlock, build_block
+from residua.networks.layers import ActivationKind, BlockShape, NormKind
+from residua.networks.shortcuts import ExclusiveGate, IdentityShortcut
+from residua.networks.spec import NetworkSpec, Order, small_stem
 
 SPEC = NetworkSpec(stem=small_stem(4), blocks=(1,), widths=(4,))
 SAME = BlockShape(in_channels=4, width=4, out_channels=4, stride=1)
+IN_BRANCH = Place(preactivation="in_branch")
 
 
 class Scale(nn.Module):
@@ -74,21 +69,28 @@ def test_the_activation_comes_after_the_addition() -> None:
 
 def test_the_branches_can_be_replaced() -> None:
     """A lesion reads and sets plain attributes."""
-    block = build_block(SPEC, SAME, "in_branch")
+    block = build_block(SPEC, SAME, IN_BRANCH)
     assert isinstance(block, ResidualBlock)
     block.residual = Scale(0.0)
     x = torch.rand(1, 4, 3, 3)
     assert torch.equal(block(x), x)
 
 
+NEED_NORMS = ("bn_after_addition", "relu_only_preactivation")
+
+
 @pytest.mark.parametrize("activation", get_args(ActivationKind))
-@pytest.mark.parametrize("preactivation", ["in_branch", "shared", "above"])
-@pytest.mark.parametrize("order", sorted(LAYOUTS))
-@pytest.mark.parametrize("norm", ["batch", "none"])
-def test_no_branch_writes_its_input(order: str, preactivation: Preactivation, activation: str, norm: str) -> None:
+@pytest.mark.parametrize("preactivation", get_args(Preactivation))
+@pytest.mark.parametrize(
+    ("order", "norm"),
+    [(order, norm) for order in LAYOUTS for norm in get_args(NormKind) if norm != "none" or order not in NEED_NORMS],
+)
+def test_no_branch_writes_its_input(
+    order: Order, norm: NormKind, preactivation: Preactivation, activation: str
+) -> None:
     """An in-place ReLU that opens a branch would change what the shortcut reads."""
     spec = replace(SPEC, order=order, activation=activation, norm=norm, norm_on_projection=False)
-    block = build_block(spec, SAME, preactivation)
+    block = build_block(spec, SAME, Place(preactivation=preactivation))
     x = torch.randn(2, 4, 5, 5)
     before = x.clone()
     block(x)
@@ -97,37 +99,85 @@ def test_no_branch_writes_its_input(order: str, preactivation: Preactivation, ac
 
 def layers_of(module: nn.Module) -> str:
     """Writes the layers in order: C a convolution, N a norm, A an activation."""
-    letters = {nn.Conv2d: "C", nn.BatchNorm2d: "N", nn.ReLU: "A"}
+    letters = {nn.Conv2d: "C", nn.BatchNorm2d: "N", nn.GroupNorm: "N", nn.ReLU: "A"}
     return "".join(letters.get(type(layer), "") for layer in module.modules())
 
 
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
 @pytest.mark.parametrize(
-    ("changes", "preactivation", "entry", "residual", "after"),
+    ("order", "preactivation", "entry", "residual", "after"),
     [
-        ({}, "in_branch", "", "CNACN", "A"),
-        ({"block": "bottleneck"}, "in_branch", "", "CNACNACN", "A"),
-        ({"norm": "none"}, "in_branch", "", "CAC", "A"),
-        ({"order": "full_preactivation"}, "in_branch", "", "NACNAC", ""),
-        ({"order": "full_preactivation"}, "shared", "NA", "CNAC", ""),
-        ({"order": "full_preactivation"}, "above", "", "CNAC", ""),
-        ({"order": "full_preactivation", "norm": "none"}, "shared", "A", "CAC", ""),
-        ({"order": "full_preactivation", "block": "bottleneck"}, "in_branch", "", "NACNACNAC", ""),
+        ("original", "in_branch", "", "CNACN", "A"),
+        ("bn_after_addition", "in_branch", "", "CNAC", "NA"),
+        ("relu_before_addition", "in_branch", "", "CNACNA", ""),
+        ("relu_only_preactivation", "in_branch", "", "ACNACN", ""),
+        ("relu_only_preactivation", "shared", "A", "CNACN", ""),
+        ("relu_only_preactivation", "above", "", "CNACN", ""),
+        ("full_preactivation", "in_branch", "", "NACNAC", ""),
+        ("full_preactivation", "shared", "NA", "CNAC", ""),
+        ("full_preactivation", "above", "", "CNAC", ""),
     ],
 )
 def test_the_layers_stand_in_the_order_of_the_figure(
-    changes: dict[str, str], preactivation: Preactivation, entry: str, residual: str, after: str
+    order: Order, preactivation: Preactivation, entry: str, residual: str, after: str, block: str, norm: NormKind
 ) -> None:
-    """He et al. 2016, Fig. 4 a and e; the shared pre-activation of its appendix."""
-    block = build_block(replace(SPEC, **changes, norm_on_projection=False), SAME, preactivation)
-    assert (layers_of(block.entry), layers_of(block.residual), layers_of(block.activation)) == (
-        entry,
-        residual,
-        after,
-    )
+    """He et al. 2016, Fig. 4, a to e, and the shared pre-activation of its appendix; a bottleneck has one CNA more."""
+    spec = replace(SPEC, order=order, block=block, norm=norm, norm_on_projection=False)
+    built = build_block(spec, SAME, Place(preactivation=preactivation))
+    if block == "bottleneck":
+        residual = residual.replace("CNA", "CNACNA", 1)
+    written = (layers_of(built.entry), layers_of(built.residual), layers_of(built.activation))
+    assert written == (entry, residual, after)
+    plain = build_block(spec.plain_twin(), SAME, Place(preactivation=preactivation))
+    assert (layers_of(plain.entry), layers_of(plain.residual), layers_of(plain.activation)) == written
+
+
+def test_without_norms_the_activations_stay_where_they_are() -> None:
+    bare = {"norm": "none", "norm_on_projection": False}
+    original = build_block(replace(SPEC, **bare), SAME, IN_BRANCH)
+    assert (layers_of(original.residual), layers_of(original.activation)) == ("CAC", "A")
+    shared = build_block(replace(SPEC, order="full_preactivation", **bare), SAME, Place(preactivation="shared"))
+    assert (layers_of(shared.entry), layers_of(shared.residual)) == ("A", "CAC")
+
+
+def test_only_exclusive_gating_merges_by_more_than_an_addition() -> None:
+    """He et al. 2016, Fig. 2c: the gate that weighs F is the one whose rest weighs the shortcut."""
+    gated = build_block(replace(SPEC, shortcut="exclusive_gating"), SAME, IN_BRANCH)
+    assert isinstance(gated, ResidualBlock)
+    assert isinstance(gated.merge, ExclusiveGate)
+    assert [name for name, _ in gated.named_parameters() if "gate" in name] == ["merge.gate.weight", "merge.gate.bias"]
+    only = build_block(replace(SPEC, shortcut="shortcut_only_gating"), SAME, IN_BRANCH)
+    assert [name for name, _ in only.named_parameters() if "gate" in name] == [
+        "shortcut.gate.weight",
+        "shortcut.gate.bias",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "ends"),
+    [
+        ({}, []),
+        ({"squeeze_excitation": 2}, ["excitation"]),
+        ({"initialization": "skipinit"}, ["scale"]),
+        ({"initialization": "scaled_branches"}, ["depth_scale"]),
+        ({"shortcut": "scaled"}, ["fixed_scale"]),
+        (
+            {"squeeze_excitation": 2, "initialization": "skipinit", "shortcut": "scaled"},
+            ["excitation", "scale", "fixed_scale"],
+        ),
+    ],
+)
+def test_what_weighs_a_residual_function_comes_last_and_has_a_name_of_its_own(
+    changes: dict[str, Any], ends: list[str]
+) -> None:
+    """The excitation reads F before any factor does (Hu et al. 2018, Fig. 3)."""
+    names = [name for name, _ in build_block(replace(SPEC, **changes), SAME, IN_BRANCH).residual.named_children()]
+    assert names[5:] == ends
 
 
 def test_every_layer_of_a_branch_has_a_name_of_its_own() -> None:
-    block = build_block(replace(SPEC, block="bottleneck"), SAME, "in_branch")
+    block = build_block(replace(SPEC, block="bottleneck"), SAME, IN_BRANCH)
     assert [name for name, _ in block.residual.named_children()] == [
         *("convolution1", "norm1", "activation1", "convolution2", "norm2", "activation2"),
         *("convolution3", "norm3"),
@@ -138,7 +188,7 @@ def test_every_layer_of_a_branch_has_a_name_of_its_own() -> None:
 def test_a_bottleneck_shrinks_where_the_specification_says(place: str, strides: list[int]) -> None:
     """The papers shrink in the first 1×1 convolution, torchvision in the 3×3."""
     spec = replace(SPEC, block="bottleneck", stride_on=place)
-    block = build_block(spec, BlockShape(in_channels=4, width=2, out_channels=8, stride=2), "in_branch")
+    block = build_block(spec, BlockShape(in_channels=4, width=2, out_channels=8, stride=2), IN_BRANCH)
     convolutions = [layer for layer in block.residual.modules() if isinstance(layer, nn.Conv2d)]
     assert [layer.stride[0] for layer in convolutions] == strides
     assert [layer.kernel_size[0] for layer in convolutions] == [1, 3, 1]

@@ -7,12 +7,30 @@ import pytest
 import torch
 from torch import nn
 
-from residua.networks.blocks import ResidualBlock
+from residua.networks.blocks import PlainBlock, ResidualBlock
 from residua.networks.initialization import GAINS
+from residua.networks.layers import ActivationKind, NormKind, Shift
 from residua.networks.network import ResidualNetwork, build
-from residua.networks.spec import ActivationKind, Initialization, NetworkSpec, Order, photograph_stem, small_stem
+from residua.networks.spec import Initialization, NetworkSpec, Order, photograph_stem, small_stem
 
 SPEC = NetworkSpec(stem=photograph_stem(64, bias=True), blocks=(1, 1), widths=(64, 128), bias=True, classes=50)
+
+
+STREAM = NetworkSpec(stem=small_stem(8), blocks=(3,), widths=(8,), shortcut="padded", classes=3)
+"""Every block passes its input on as it is, where F is zero."""
+BARE = {"norm": "none", "norm_on_projection": False}
+
+
+def last_block(network: ResidualNetwork) -> ResidualBlock:
+    block = list(network.stages[-1].children())[-1]
+    assert isinstance(block, ResidualBlock)
+    return block
+
+
+def stream(spec: NetworkSpec) -> torch.Tensor:
+    """What travels along the shortcuts: no negative number where a ReLU ends every block."""
+    x = torch.randn(2, spec.out_channels[0], 5, 5, generator=torch.Generator().manual_seed(0))
+    return x.relu() if spec.order in ("original", "bn_after_addition") else x
 
 
 def convolutions(network: nn.Module) -> list[nn.Conv2d]:
@@ -64,6 +82,37 @@ def test_biases_norms_and_slopes_start_where_they_change_nothing() -> None:
             assert layer.weight.tolist() == [0.25]
 
 
+def test_group_norms_start_where_they_change_nothing() -> None:
+    """γ = 1, β = 0, whatever the memory held that the network was given."""
+    network = build(replace(SPEC, norm="group"), seed=0)
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.GroupNorm)]
+    assert len(norms) == 6
+    for norm in norms:
+        assert norm.weight.unique().tolist() == [1.0]
+        assert norm.bias.count_nonzero() == 0
+
+
+@pytest.mark.parametrize("gate_bias", [-6.0, 0.0, 1.5])
+@pytest.mark.parametrize("shortcut", ["exclusive_gating", "shortcut_only_gating"])
+def test_gates_start_at_their_bias(shortcut: str, gate_bias: float) -> None:
+    """He et al. 2016, §3.1; the other biases at 0, and the gates' weights as drawn."""
+    network = build(replace(SPEC, shortcut=shortcut, gate_bias=gate_bias), seed=0)
+    biases = {name: layer.bias for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)}
+    gates = [name for name in biases if name.endswith(".gate")]
+    assert len(gates) == 2
+    for name, bias in biases.items():
+        assert bias is not None
+        assert bias.unique().tolist() == [gate_bias if name in gates else 0.0]
+    assert all(network.get_parameter(f"{name}.weight").std() > 0.05 for name in gates)
+
+
+def test_the_layers_of_an_excitation_start_within_one_over_the_root_of_their_fan() -> None:
+    network = build(replace(SPEC, squeeze_excitation=4), seed=0)
+    layer = network.get_submodule("stages.1.0.residual.excitation.squeeze")
+    assert isinstance(layer, nn.Linear)
+    assert 0.9 / math.sqrt(128) < layer.weight.abs().max().item() <= 1 / math.sqrt(128)
+
+
 def test_the_head_starts_uniform_within_one_over_the_root_of_its_fan() -> None:
     head = build(SPEC, seed=0).head
     bound = 1 / math.sqrt(128)
@@ -82,41 +131,49 @@ def zeroed(network: ResidualNetwork) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(
-    ("norm", "order", "last"),
-    [
-        ("batch", "original", {"norm2.weight"}),
-        ("none", "original", {"convolution2.weight"}),
-        ("batch", "full_preactivation", {"convolution2.weight"}),
-        ("none", "full_preactivation", {"convolution2.weight"}),
-    ],
-)
-def test_zero_last_zeroes_what_comes_last_in_every_residual_function(norm: str, order: Order, last: set[str]) -> None:
+ORDERS_WITH_ZERO: list[tuple[Order, NormKind, str]] = [
+    ("original", "batch", "norm2"),
+    ("original", "group", "norm2"),
+    ("original", "none", "convolution2"),
+    ("bn_after_addition", "batch", "convolution2"),
+    ("bn_after_addition", "group", "convolution2"),
+    ("relu_only_preactivation", "batch", "norm2"),
+    ("relu_only_preactivation", "group", "norm2"),
+    ("full_preactivation", "batch", "convolution2"),
+    ("full_preactivation", "group", "convolution2"),
+    ("full_preactivation", "none", "convolution2"),
+]
+"""Every order and norm that ``zero_last`` is allowed with, and what comes last in F."""
+
+
+@pytest.mark.parametrize(("order", "norm", "last"), ORDERS_WITH_ZERO)
+def test_zero_last_zeroes_what_comes_last_in_every_residual_function(order: Order, norm: NormKind, last: str) -> None:
     """γ behind which an activation stands would pass no gradient, so there the convolution is zeroed."""
     changes = {"norm": norm, "order": order, "initialization": "zero_last"}
     network = build(replace(SPEC, **changes, norm_on_projection=False), seed=0)
-    assert zeroed(network) == last
+    assert zeroed(network) == {f"{last}.weight"}
 
 
-@pytest.mark.parametrize("order", ["original", "full_preactivation"])
-@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("excitation", [None, 2])
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
-def test_after_zero_last_every_block_is_the_identity_and_can_learn(block: str, norm: str, order: Order) -> None:
-    """Exactly the identity on the stream of the network, in both modes, with a gradient for what is zero."""
+@pytest.mark.parametrize(("order", "norm", "last"), ORDERS_WITH_ZERO)
+def test_after_zero_last_every_block_is_its_shortcut_and_can_learn(
+    order: Order, norm: NormKind, last: str, block: str, excitation: int | None
+) -> None:
+    """F = 0 exactly on the stream of the network, in both modes, with a gradient for what is zero."""
     changes = {"block": block, "norm": norm, "order": order, "initialization": "zero_last"}
-    spec = NetworkSpec(stem=small_stem(8), blocks=(3,), widths=(8,), shortcut="padded", classes=3)
-    network = build(replace(spec, **changes), seed=0)
-    block_ = list(network.stages[0].children())[-1]
-    assert isinstance(block_, ResidualBlock)
-    x = torch.randn(2, network.spec.out_channels[0], 5, 5)
-    x = x.relu() if order == "original" else x
+    network = build(replace(STREAM, **changes, squeeze_excitation=excitation), seed=0)
+    built = last_block(network)
+    x = stream(network.spec)
     for training in (True, False):
-        out = block_.train(training)(x)
-        assert torch.equal(out, x)
-    block_.train()(x).square().sum().backward()
-    last = [layer for layer in block_.residual.children() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)][-1]
-    assert last.weight.grad is not None
-    assert last.weight.grad.count_nonzero() > 0
+        built.train(training)
+        assert built.residual(x).count_nonzero() == 0
+        assert torch.equal(built(x), x) == (order != "bn_after_addition")
+    (built.train()(x) * torch.arange(x.numel()).view_as(x)).sum().backward()
+    name = last if block == "basic" else last.replace("2", "3")
+    gradient = built.residual.get_parameter(f"{name}.weight").grad
+    assert gradient is not None
+    assert gradient.count_nonzero() > 0
 
 
 def test_zero_last_zeroes_the_bias_of_a_last_convolution_too() -> None:
@@ -147,3 +204,191 @@ def test_without_norms_the_stream_doubles_in_every_block_unless_it_starts_from_z
     """Each F adds about the stream's own variance (fan in): 16 blocks give thousands, and zero_last gives 1."""
     assert variance_through("he_fan_in") > 1000
     assert variance_through("zero_last") == 1.0
+
+
+def widening(groups: int) -> NetworkSpec:
+    """Bottlenecks without norms: 4 → 4, 3×3 in groups, 4 → 16, then 16 → 8, 3×3 with stride 2, 8 → 32."""
+    return NetworkSpec(
+        stem=small_stem(4),
+        blocks=(1, 1),
+        widths=(4, 8),
+        block="bottleneck",
+        groups=groups,
+        initialization="identity",
+        **BARE,
+    )
+
+
+def test_two_convolutions_that_start_as_the_identity_pass_on_what_is_not_negative() -> None:
+    """Jordan 2024, §3.2: F(x) = conv(ReLU(conv(x))) = x for x ≥ 0, so that a block starts as 2x."""
+    network = build(replace(STREAM, initialization="identity", **BARE), seed=0)
+    block, x = last_block(network), stream(STREAM)
+    assert torch.equal(block.residual(x), x)
+    assert torch.equal(block(x), 2 * x)
+    assert not torch.equal(network.stem(x[:, :3]), x)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_grouped_and_widening_convolutions_pass_their_first_channels_on(groups: int) -> None:
+    """Those that a wider output needs are drawn; a stride takes every second position."""
+    network = build(widening(groups), seed=0)
+    drawn = build(replace(widening(groups), initialization="he_fan_out"), seed=0).state_dict()
+    first, second = (network.get_submodule(f"stages.{stage}.0.residual") for stage in (0, 1))
+    x = torch.rand(2, 4, 5, 5)
+    wider = first(x)
+    assert torch.equal(wider[:, :4], x)
+    assert wider[:, 4:].std() > 0
+    y = torch.rand(2, 16, 5, 5)
+    assert torch.equal(second(y)[:, :8], y[:, :8, ::2, ::2])
+    for name, value in network.state_dict().items():
+        if "residual" not in name:
+            assert torch.equal(value, drawn[name]), name
+    last = "stages.0.0.residual.convolution3.weight"
+    assert torch.equal(network.get_parameter(last)[4:], drawn[last][4:])
+
+
+FIXUP = replace(STREAM, initialization="fixup", **BARE)
+
+
+@pytest.mark.parametrize(("block", "exponent"), [("basic", -1 / 2), ("bottleneck", -1 / 4)])
+def test_fixup_scales_the_branches_by_the_depth_and_zeroes_their_ends(block: str, exponent: float) -> None:
+    """Zhang et al. 2019, §3: L^(−1/(2m−2)) for L branches of m layers, a zero last layer, a zero classifier."""
+    spec = replace(FIXUP, block=block, blocks=(3, 4), widths=(8, 8), shortcut="projection", bias=True)
+    fixup, drawn = build(spec, seed=0), build(replace(spec, initialization="he_fan_out"), seed=0).state_dict()
+    last = "convolution2" if block == "basic" else "convolution3"
+    for name, value in fixup.state_dict().items():
+        if "shift" in name or name == "tail.value" or name.startswith("head") or last in name:
+            assert value.count_nonzero() == 0, name
+        elif "scale" in name:
+            assert value.tolist() == [1.0], name
+        elif "residual" in name:
+            torch.testing.assert_close(value, drawn[name] * 7**exponent)
+        else:
+            assert torch.equal(value, drawn[name]), name
+
+
+def test_fixup_puts_four_numbers_and_one_factor_into_a_basic_block() -> None:
+    """Zhang et al. 2019, Fig. 1 right: ReLU(x + s·conv(ReLU(conv(x + a) + b) + c) + d), one more in stem and tail."""
+    network = build(FIXUP, seed=0)
+    block = last_block(network)
+    names = [name for name, value in block.named_parameters() if value.numel() == 1]
+    assert names == [
+        *("residual.shift1.value", "residual.shift2.value", "residual.shift3.value"),
+        *("residual.scale.value", "activation.shift.value"),
+    ]
+    with torch.no_grad():
+        for number, name in enumerate(names, start=1):
+            block.get_parameter(name).fill_(0.1 * number)
+        block.get_parameter("residual.convolution2.weight").normal_()
+    first, second = (block.get_submodule(f"residual.convolution{number}") for number in (1, 2))
+    x = stream(FIXUP)
+    expected = torch.relu(x + 0.4 * second(torch.relu(first(x + 0.1) + 0.2) + 0.3) + 0.5)
+    torch.testing.assert_close(block(x), expected)
+    outside = [name for name, module in network.named_modules() if isinstance(module, Shift) and "stages" not in name]
+    assert outside == ["stem.shift", "tail"]
+
+
+def test_fixup_puts_a_number_before_every_layer_of_a_preactivation_network() -> None:
+    """Before each convolution, activation and the linear layer, which are two behind the last addition."""
+    network = build(replace(FIXUP, order="full_preactivation"), seed=0)
+    names = [name for name, _ in last_block(network).residual.named_children()]
+    assert names == [
+        *("shift1", "activation1", "shift2", "convolution1", "shift3", "activation2", "shift4", "convolution2"),
+        "scale",
+    ]
+    assert [type(layer).__name__ for layer in network.tail.children()] == ["Shift", "ReLU", "Shift"]
+
+
+def test_a_projection_of_a_fixup_network_reads_a_shifted_stream() -> None:
+    spec = replace(FIXUP, blocks=(1, 1), widths=(8, 16), shortcut="projection")
+    shortcut = last_block(build(spec, seed=0)).shortcut
+    with torch.no_grad():
+        shortcut.get_parameter("projection.shift.value").fill_(0.3)
+    x = stream(FIXUP)
+    torch.testing.assert_close(shortcut(x), shortcut.get_submodule("projection.convolution")(x + 0.3))
+
+
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+@pytest.mark.parametrize("order", ["original", "full_preactivation"])
+def test_a_fixup_block_starts_as_the_identity_and_its_first_update_changes_it(order: Order, block: str) -> None:
+    network = build(replace(FIXUP, order=order, block=block), seed=0)
+    built, x = last_block(network), stream(network.spec)
+    assert torch.equal(built(x), x)
+    weights = torch.arange(x.numel()).view_as(x) / x.numel()
+    (built(x) * weights).sum().backward()
+    torch.optim.SGD(built.parameters(), lr=0.1).step()
+    assert (built.residual(x)).abs().max() > 1e-4
+
+
+def test_a_fixup_network_learns_its_head_first_and_then_its_branches() -> None:
+    """Zhang et al. 2019, §3: the zero classifier passes no gradient in the first step."""
+    network = build(FIXUP, seed=0)
+    images, labels = torch.randn(6, 3, 6, 6), torch.arange(6) % 3
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    moved = []
+    for _ in range(2):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+        moved.append(last_block(network).get_parameter("residual.convolution2.weight").count_nonzero().item() > 0)
+    assert moved == [False, True]
+    assert network.head.weight.count_nonzero() > 0
+
+
+@pytest.mark.parametrize(
+    "order",
+    ["original", "bn_after_addition", "relu_before_addition", "relu_only_preactivation", "full_preactivation"],
+)
+def test_a_skipinit_block_starts_as_its_shortcut_and_its_factor_can_learn(order: Order) -> None:
+    """De and Smith 2020, §2: α = 0, with dα = Σ F · dy, in the order with a last ReLU too."""
+    network = build(replace(STREAM, order=order, initialization="skipinit"), seed=0)
+    block, x = last_block(network), stream(network.spec)
+    factor = block.residual.get_parameter("scale.value")
+    assert factor.tolist() == [0.0]
+    assert block.residual(x).count_nonzero() == 0
+    assert torch.equal(block(x), x) == (order != "bn_after_addition")
+    (block(x) * torch.arange(x.numel()).view_as(x)).sum().backward()
+    assert factor.grad is not None
+    assert factor.grad.abs().item() > 1e-3
+    others = [value.grad for name, value in block.residual.named_parameters() if "scale" not in name]
+    assert all(gradient is not None and gradient.count_nonzero() == 0 for gradient in others)
+
+
+@pytest.mark.parametrize("initialization", ["fixup", "skipinit"])
+def test_a_plain_network_keeps_the_factors_and_zeroes_nothing(initialization: Initialization) -> None:
+    network = build(replace(STREAM, shortcut="none", initialization=initialization, **BARE), seed=0)
+    blocks = [module for module in network.modules() if isinstance(module, PlainBlock)]
+    assert len(blocks) == 3
+    for block in blocks:
+        assert block.get_parameter("residual.scale.value").tolist() == [1.0]
+        assert block.get_parameter("residual.convolution2.weight").count_nonzero() > 0
+    assert network.head.weight.count_nonzero() > 0
+
+
+def added_variance(initialization: Initialization, blocks: int) -> float:
+    """E[y²]/E[x²] − 1 of one block among so many, in pre-activation order without norms; mean over 32 draws."""
+    changes = {"order": "full_preactivation", "initialization": initialization, "blocks": (blocks,), "widths": (32,)}
+    spec = replace(STREAM, stem=small_stem(32), **changes, **BARE)
+    added = []
+    for seed in range(32):
+        x = torch.randn(1, 32, 20, 20, generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            y = last_block(build(spec, seed=seed))(x)
+        before, after = (value[..., 2:-2, 2:-2].square().mean().item() for value in (x, y))
+        added.append(after / before - 1)
+    return sum(added) / len(added)
+
+
+@pytest.mark.parametrize("blocks", [2, 4, 9])
+def test_scaled_branches_add_one_part_of_l_to_the_variance_each(blocks: int) -> None:
+    """De and Smith 2020, §4: Var(x_{l+1}) = (1 + 1/L) Var(x_l), at most e in all; an unscaled branch doubles it."""
+    assert added_variance("scaled_branches", blocks) == pytest.approx(1 / blocks, rel=0.1)
+    assert added_variance("he_fan_out", blocks) == pytest.approx(1, rel=0.1)
+
+
+def test_the_scale_of_a_branch_does_not_learn() -> None:
+    network = build(replace(STREAM, blocks=(4, 5), widths=(8, 8), initialization="scaled_branches"), seed=0)
+    assert "depth_scale" not in " ".join(network.state_dict())
+    block, x = last_block(network).eval(), stream(STREAM)
+    end = block.residual.get_submodule("depth_scale")
+    torch.testing.assert_close(end(x), x / 3)

@@ -1,19 +1,26 @@
 """The whole network: built alike from the same seed, the same under any memory format, exact twins."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
+from residua.errors import BadSetting
 from residua.networks import catalogue
 from residua.networks.blocks import PlainBlock, ResidualBlock
+from residua.networks.layers import NormKind
 from residua.networks.network import ResidualNetwork, build
-from residua.networks.spec import NetworkSpec, photograph_stem, small_stem
+from residua.networks.shortcuts import SHORTCUTS
+from residua.networks.spec import NetworkSpec, Order, photograph_stem, small_stem
 
 SPEC = NetworkSpec(stem=small_stem(4), blocks=(1, 2), widths=(4, 8), classes=5)
-PREACTIVATION = replace(SPEC, order="full_preactivation", norm_on_projection=False)
+BARE_PROJECTION = {"norm_on_projection": False}
+PREACTIVATION = replace(SPEC, order="full_preactivation", **BARE_PROJECTION)
 
 
 def thin(name: str) -> NetworkSpec:
@@ -72,10 +79,24 @@ def test_logits_are_no_probabilities(spec: NetworkSpec) -> None:
     assert not torch.allclose(logits.sum(dim=1), torch.ones(8))
 
 
-def test_the_tail_is_a_norm_and_an_activation_in_preactivation_networks_alone() -> None:
-    assert isinstance(build(SPEC, seed=0).tail, nn.Identity)
-    tail = build(PREACTIVATION, seed=0).tail
-    assert [type(layer) for layer in tail.children()] == [nn.BatchNorm2d, nn.ReLU]
+@pytest.mark.parametrize(
+    ("order", "norm", "tail"),
+    [
+        ("original", "batch", []),
+        ("bn_after_addition", "batch", []),
+        ("relu_before_addition", "batch", []),
+        ("relu_only_preactivation", "batch", [nn.ReLU]),
+        ("full_preactivation", "batch", [nn.BatchNorm2d, nn.ReLU]),
+        ("full_preactivation", "group", [nn.GroupNorm, nn.ReLU]),
+        ("full_preactivation", "none", [nn.ReLU]),
+    ],
+)
+def test_the_tail_is_what_the_last_block_would_have_opened_with(
+    order: Order, norm: NormKind, tail: list[type[nn.Module]]
+) -> None:
+    """He et al. 2016, appendix: one more norm and activation before the pool, where the others open with them."""
+    network = build(replace(SPEC, order=order, norm=norm, norm_on_projection=False), seed=0)
+    assert [type(layer) for layer in network.tail.modules() if type(layer) not in (nn.Identity, nn.Sequential)] == tail
 
 
 @pytest.mark.parametrize("stage", [0, 1])
@@ -90,7 +111,24 @@ def test_the_first_block_and_those_that_change_shape_share_their_preactivation(s
     assert isinstance(next(second.residual.children()), nn.BatchNorm2d)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet20", "resnet50", "resnet164-preactivation", "resnet34-pooled"])
+@pytest.mark.parametrize("stage", [0, 1])
+def test_relu_only_preactivation_shares_its_relu_at_the_same_places(stage: int) -> None:
+    """Fig. 4d: the shared part is the ReLU alone."""
+    network = build(replace(thin("resnet18-small-stem"), order="relu_only_preactivation"), seed=0)
+    first, second = network.stages[stage].children()
+    assert isinstance(first.get_submodule("entry"), nn.ReLU)
+    assert isinstance(first.get_submodule("residual.convolution1"), nn.Conv2d)
+    assert isinstance(second.get_submodule("entry"), nn.Identity)
+    assert isinstance(second.get_submodule("residual.activation1"), nn.ReLU)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("resnet18", "resnet20", "resnet50", "resnet164-preactivation", "resnet34-pooled"),
+        *("resnet50d", "se_resnet50", "wrn-16-4"),
+    ],
+)
 def test_a_plain_twin_takes_the_weights_of_its_network_by_name(name: str) -> None:
     """The same layers but for those beside: twins differ in nothing but the shortcuts."""
     spec = thin(name)
@@ -102,23 +140,43 @@ def test_a_plain_twin_takes_the_weights_of_its_network_by_name(name: str) -> Non
     assert {type(block) for stage in network.stages for block in stage.children()} == {ResidualBlock}
 
 
-@pytest.mark.parametrize("name", ["resnet20", "resnet18-textbook", "resnet164-preactivation", "plain164-preactivation"])
-def test_every_norm_sees_each_batch_once(name: str) -> None:
+@pytest.mark.parametrize("shortcut", ["none", *SHORTCUTS])
+@pytest.mark.parametrize("order", get_args(Order))
+def test_every_norm_sees_each_batch_once(order: Order, shortcut: str) -> None:
     """A norm shared by two paths must not count a step twice."""
-    network = build(thin(name), seed=0)
-    network(torch.randn(2, 3, 20, 20))
+    network = build(replace(SPEC, order=order, shortcut=shortcut, **BARE_PROJECTION, shortcut_scale=0.25), seed=0)
+    network(torch.randn(2, 3, 6, 6))
     counts = [int(layer.num_batches_tracked or 0) for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     assert counts
     assert set(counts) == {1}
 
 
-def test_every_parameter_takes_part() -> None:
-    network = build(replace(PREACTIVATION, activation="prelu", bias=True), seed=0)
+@pytest.mark.parametrize("shortcut", ["none", *SHORTCUTS])
+@pytest.mark.parametrize("order", get_args(Order))
+def test_every_parameter_takes_part(order: Order, shortcut: str) -> None:
+    changes = {"order": order, "shortcut": shortcut, "activation": "prelu", "bias": True, "squeeze_excitation": 2}
+    network = build(replace(SPEC, **changes, **BARE_PROJECTION, shortcut_scale=0.25), seed=0)
     network(torch.randn(4, 3, 8, 8)).square().sum().backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
-@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, shortcut="padded"), replace(SPEC, shortcut="average_pooled")])
+@pytest.mark.parametrize("order", ["original", "full_preactivation"])
+def test_every_number_of_a_fixup_network_takes_part(order: Order) -> None:
+    changes = {"order": order, "initialization": "fixup", "norm": "none"}
+    network = build(replace(SPEC, **changes, **BARE_PROJECTION), seed=0)
+    nn.init.normal_(network.head.weight)
+    network(torch.randn(4, 3, 8, 8)).square().sum().backward()
+    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SPEC,
+        replace(SPEC, block="bottleneck", groups=2, squeeze_excitation=2),
+        *(replace(SPEC, shortcut=shortcut) for shortcut in SHORTCUTS if shortcut != "projection"),
+    ],
+)
 def test_channels_last_gives_the_same_logits_and_stays_channels_last(spec: NetworkSpec) -> None:
     network = build(spec, seed=0).double().eval()
     images = torch.randn(2, 3, 9, 9, dtype=torch.float64)
@@ -169,3 +227,79 @@ def test_a_network_has_the_parts_that_it_names() -> None:
     assert [name for name, _ in network.named_children()] == ["stem", "stages", "tail", "head"]
     assert [len(list(stage.children())) for stage in network.stages] == [1, 2]
     assert network.head.out_features == 5
+
+
+PLACES = {
+    "stem": "stem",
+    "stage1.1": "stages.0.0",
+    "stage1": "stages.0",
+    "stage2.1": "stages.1.0",
+    "stage2.2": "stages.1.1",
+    "stage2": "stages.1",
+    "tail": "tail",
+    "head": "head",
+}
+"""Every place that `ResidualNetwork.features` names, but the pool, and the module whose output it is."""
+
+
+@contextmanager
+def listening(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+    """Yields what the modules give, by their names, as hooks see it."""
+    heard: dict[str, torch.Tensor] = {}
+    hooks = [
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: heard.update({name: output}))
+        for name, module in network.named_modules()
+    ]
+    yield heard
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.mark.parametrize("spec", [SPEC, PREACTIVATION], ids=["original", "pre-activation"])
+def test_features_are_what_a_hook_on_each_place_hears(spec: NetworkSpec) -> None:
+    network = build(spec, seed=0).eval()
+    assert network.feature_names == (*list(PLACES)[:-1], "pool", "head")
+    images = torch.randn(3, 3, 9, 7)
+    with listening(network) as heard:
+        logits = network(images)
+    found = network.features(images, network.feature_names)
+    for place, module in PLACES.items():
+        assert torch.equal(found[place], heard[module]), place
+    torch.testing.assert_close(found["pool"], heard["tail"].mean(dim=(2, 3)))
+    assert torch.equal(found["head"], logits)
+
+
+def test_features_come_in_the_order_asked_and_no_others() -> None:
+    network = build(SPEC, seed=0)
+    images = torch.randn(2, 3, 6, 6)
+    assert list(network.features(images, at=["head", "stage2.1", "stem"])) == ["head", "stage2.1", "stem"]
+    assert list(network.features(images, at=(name for name in ("pool", "stage1")))) == ["pool", "stage1"]
+    assert network.features(images, at=[]) == {}
+
+
+def test_gradients_flow_through_features_to_what_comes_before_them_alone() -> None:
+    network = build(SPEC, seed=0)
+    images = torch.randn(2, 3, 6, 6, requires_grad=True)
+    network.features(images, at=["stage1"])["stage1"].square().sum().backward()
+    assert images.grad is not None
+    assert images.grad.count_nonzero() > 0
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is not None) == name.startswith(("stem.", "stages.0.")), name
+
+
+@pytest.mark.parametrize(
+    ("place", "nearest"), [("stage2.3", "stage2.2"), ("stage_1", "stage1"), ("heads", "head"), ("pooled", "pool")]
+)
+def test_a_place_that_is_none_is_refused_with_the_nearest(place: str, nearest: str) -> None:
+    with pytest.raises(BadSetting, match=f"'{place}' is no place; did you mean '{nearest}'"):
+        build(SPEC, seed=0).features(torch.randn(2, 3, 6, 6), at=["stem", place])
+
+
+def test_features_leave_no_hook_behind() -> None:
+    network = build(SPEC, seed=0)
+    with pytest.raises(BadSetting):
+        network.features(torch.randn(2, 3, 6, 6), at=["stam"])
+    network.features(torch.randn(2, 3, 6, 6), at=network.feature_names)
+    for name, module in network.named_modules():
+        for kind in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
+            assert not getattr(module, kind), name
