@@ -1,6 +1,6 @@
 """Prints what five CIFAR-10 classes teach about the other five: moved at 50 images a class, against from nothing.
 
-    RESIDUA_DATA=DIR .venv/bin/python benchmarks/transfer.py [--seeds 5] [--minutes 4]
+    RESIDUA_DATA=DIR .venv/bin/python benchmarks/transfer.py [--seeds 5] [--epochs 14]
 
 One network learns airplane, automobile, bird, cat and deer from 25,000 images. Then, for each seed, 50 images of
 each of dog, frog, horse, ship and truck are drawn, and two commands learn from these 250: one that starts from that
@@ -57,13 +57,13 @@ def train(source: Path, out: Path, *options: str) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--epochs", type=int, default=14, help="of the first network")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         teacher = root / "teacher"
         known = lay_out(root / "known", KNOWN, each=None, seed=0)
-        taught, seconds = train(known, teacher, "--minutes", str(asked.minutes))
+        taught, seconds = train(known, teacher, "--epochs", str(asked.epochs))
         print(f"the five known classes: {100 * taught:.2f} % in {seconds:.0f} s", flush=True)
         rows = []
         for seed in range(asked.seeds):
