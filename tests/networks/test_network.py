@@ -54,6 +54,12 @@ def test_without_a_seed_the_weights_come_from_the_global_state() -> None:
     assert not same(first, second)
 
 
+def test_the_global_state_draws_what_a_seed_of_its_own_draws() -> None:
+    """Nothing is drawn but the weights that stay: layers do not draw their own first."""
+    torch.manual_seed(5)
+    assert same(build(SPEC), build(SPEC, seed=5))
+
+
 def test_every_number_of_a_network_is_set() -> None:
     """Nothing of the memory that the layers were given is left as it was found."""
     network = build(replace(PREACTIVATION, stem=photograph_stem(4, bias=True), bias=True, activation="prelu"), seed=0)
@@ -255,7 +261,7 @@ def listening(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
         hook.remove()
 
 
-@pytest.mark.parametrize("spec", [SPEC, PREACTIVATION], ids=["original", "pre-activation"])
+@pytest.mark.parametrize("spec", [SPEC, replace(PREACTIVATION, activation="tanh")], ids=["original", "pre-activation"])
 def test_features_are_what_a_hook_on_each_place_hears(spec: NetworkSpec) -> None:
     network = build(spec, seed=0).eval()
     assert network.feature_names == (*list(PLACES)[:-1], "pool", "head")
@@ -277,12 +283,18 @@ def test_features_come_in_the_order_asked_and_no_others() -> None:
     assert network.features(images, at=[]) == {}
 
 
-def test_gradients_flow_through_features_to_what_comes_before_them_alone() -> None:
-    network = build(SPEC, seed=0)
+@pytest.mark.parametrize("place", [*PLACES, "pool"])
+def test_gradients_flow_from_every_place_to_the_images(place: str) -> None:
     images = torch.randn(2, 3, 6, 6, requires_grad=True)
-    network.features(images, at=["stage1"])["stage1"].square().sum().backward()
+    found = build(SPEC, seed=0).features(images, at=[place])[place]
+    (found * torch.arange(found.numel()).view_as(found)).sum().backward()
     assert images.grad is not None
     assert images.grad.count_nonzero() > 0
+
+
+def test_gradients_flow_to_what_comes_before_a_place_alone() -> None:
+    network = build(SPEC, seed=0)
+    network.features(torch.randn(2, 3, 6, 6), at=["stage1"])["stage1"].square().sum().backward()
     for name, parameter in network.named_parameters():
         assert (parameter.grad is not None) == name.startswith(("stem.", "stages.0.")), name
 

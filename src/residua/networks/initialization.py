@@ -15,8 +15,8 @@ Delving Deep into Rectifiers, §2.2). The other initialisations begin with ``he_
 - ``scaled_branches``: a fixed 1/√L at the end of every residual function, so that L branches together add as
   much variance as one (De and Smith 2020, §4).
 
-In a plain network, where a zero branch would pass nothing on, ``fixup`` and ``skipinit`` keep their scalars and zero
-nothing.
+In a plain network, where a zero branch would pass nothing on, ``fixup`` and ``skipinit`` keep their scalars and change
+nothing else.
 """
 
 from collections.abc import Iterator

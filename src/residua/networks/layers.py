@@ -3,7 +3,6 @@
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import gcd
 from typing import Literal, Protocol, final, runtime_checkable
 
 import torch
@@ -140,12 +139,15 @@ def norm_and_activation(style: Style, channels: int) -> Layers:
 def norm(style: Style, channels: int) -> Layers:
     """Returns the norm over ``channels``, or nothing in a network without norms.
 
-    A group norm has the largest number of groups that divides both ``channels`` and ``style.norm_groups``.
+    A group norm has the largest number of groups, up to ``style.norm_groups``, that divides the channels and leaves
+    each group two of them: with one it would be an instance norm, and know nothing of a map of one position.
     """
     if style.norm == "none":
         return []
     if style.norm == "group":
-        return [("norm", nn.GroupNorm(gcd(style.norm_groups, channels), channels))]
+        most = max(1, min(style.norm_groups, channels // 2))
+        groups = next(count for count in range(most, 0, -1) if channels % count == 0)
+        return [("norm", nn.GroupNorm(groups, channels))]
     return [("norm", nn.BatchNorm2d(channels))]
 
 

@@ -112,7 +112,7 @@ class NetworkSpec:
     norm: NormKind = "batch"
     """What normalises the layers' outputs."""
     norm_groups: int = 32
-    """Groups of ``group`` norm at most (Wu and He 2018); the greatest common divisor with the channels is taken."""
+    """Groups of ``group`` norm at most (Wu and He 2018), and as many as leave each group two channels."""
     bias: bool = False
     """Whether the blocks' convolutions, projections included, have a bias."""
     norm_on_projection: bool = True
@@ -304,7 +304,10 @@ CONTRADICTIONS: tuple[tuple[Callable[[NetworkSpec], bool], str], ...] = (
         "set last_survival=1, or a shortcut",
     ),
 )
-"""Settings that describe no network, or one that another name has, each with the reason and the way out."""
+"""Settings that describe no network, or one that another name has, each with the reason and the way out.
+
+Without shortcuts all orders are one network; they stay allowed, since twins exchange weights by name.
+"""
 
 
 def _check_fields(spec: StemSpec | NetworkSpec) -> None:
