@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-long check format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/residua train
@@ -16,6 +16,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.tests
 	$(BIN)/python -m pytest -n 2
+
+# A hundred runs, each killed three times and resumed to the identical result.
+test-long: $(VENV)/.tests
+	RESIDUA_TEST_KILLS=100 $(BIN)/python -m pytest -n 2 tests/training/test_resume.py
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .

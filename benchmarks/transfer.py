@@ -58,12 +58,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=14, help="of the first network")
+    parser.add_argument("--teacher", type=Path, help="a run of the first network, to be used again")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        teacher = root / "teacher"
-        known = lay_out(root / "known", KNOWN, each=None, seed=0)
-        taught, seconds = train(known, teacher, "--epochs", str(asked.epochs))
+        teacher = (asked.teacher or root / "teacher").resolve()
+        if asked.teacher is None:
+            train(lay_out(root / "known", KNOWN, each=None, seed=0), teacher, "--epochs", str(asked.epochs))
+        taught = json.loads((teacher / "result.json").read_text())["parts"]["test"]["accuracy"]
+        seconds = json.loads((teacher / "run.json").read_text())["seconds"]["total"]
         print(f"the five known classes: {100 * taught:.2f} % in {seconds:.0f} s", flush=True)
         rows = []
         for seed in range(asked.seeds):

@@ -9,7 +9,9 @@
     ├── BadRun                   a run or an artifact that is missing, unfinished or damaged
     └── TrainingStopped          training ended early with its state saved where that makes sense
         ├── NonFiniteLoss        the loss became infinite or not a number
+        ├── NotSaved             a checkpoint could not be written; the one before it is intact
         └── Interrupted          the user asked to stop; exit code 130
+            └── Terminated       the system asked to stop (SIGTERM); exit code 143
 
 Anything else that is raised is a bug and keeps its traceback.
 """
@@ -57,10 +59,20 @@ class NonFiniteLoss(TrainingStopped):
     """Reports the step at which the loss stopped being a number, and where it began."""
 
 
+class NotSaved(TrainingStopped):
+    """Reports a checkpoint that could not be written."""
+
+
 class Interrupted(TrainingStopped):
     """Reports a stop that the user asked for, and the command that goes on from it."""
 
-    exit_code = 130
+    exit_code: ClassVar[int] = 130
+
+
+class Terminated(Interrupted):
+    """Reports a stop that the system asked for by SIGTERM, and the command that goes on from it."""
+
+    exit_code = 143
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:

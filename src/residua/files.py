@@ -43,6 +43,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def remove_partials(folder: Path) -> None:
+    """Removes what writes that a kill cut short have left in a folder; no other process may be writing there."""
+    for partial in folder.glob(".*.partial"):
+        partial.unlink(missing_ok=True)
+
+
 def write(path: Path, content: str | bytes) -> None:
     """Writes ``content`` to ``path`` whole or not at all; text as UTF-8."""
     with replacing(path) as file:

@@ -214,14 +214,37 @@ def deepen(
     return _trained(asked, out)
 
 
-def resume(run: str | os.PathLike[str]) -> Run:
-    """Goes on with a stopped run to the result it would have had.
+def resume(
+    run: str | os.PathLike[str],
+    *,
+    epochs: int | None = None,
+    data_root: str | os.PathLike[str] | None = None,
+    **asked: Any,
+) -> Run:
+    """Goes on with a stopped or killed run to the result it would have had, to the bit.
+
+    Args:
+        run: A run that has not finished.
+        epochs: More than it was begun with: the rest follows the schedule of a run of so many.
+        data_root: Where the named sets are now; None keeps the place of then.
+        asked: Anything else that `train` takes, which must be as the run was asked; it changes nothing.
 
     Raises:
-        BadRun: If it is finished, has no checkpoint, or its images have changed.
+        BadRun: If it is finished, its checkpoints are damaged, or its images have changed.
+        BadSetting: If something asked would change the result; shows the difference.
     """
+    opened = record.find(run)
+    kept = configuration.from_json(TrainSpec, opened.read("run")["asked"])
+    for name, value in asked.items():
+        before, wanted = getattr(kept, name), _as_asked(name, value)
+        if wanted != before:
+            raise BadSetting(
+                f"{name} is {wanted!r} here and {before!r} in {opened.path}, and would change its result; "
+                "leave it out, or train anew"
+            )
     machine.prepare_process()
-    return _reported(fitting.resume(record.find(run), observers=[ProgressObserver()]))
+    root = None if data_root is None else os.fspath(data_root)
+    return _reported(fitting.resume(opened, epochs=epochs, data_root=root, observers=[ProgressObserver()]))
 
 
 def load(run: str | os.PathLike[str] = "last") -> Run:
@@ -341,6 +364,15 @@ def write_report(run: str | os.PathLike[str]) -> Path:
     machine.prepare_process()
     with transfer_progress() as progress:
         return page.write_report(opened.path, pictures_of(fitting.reopen(opened, progress=progress)))
+
+
+def _as_asked(name: str, value: Any) -> Any:
+    """Returns an option as a run keeps it."""
+    if name == "settings":
+        return tuple(value)
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    folder = name == "source" and text not in sources.names() and Path(text).is_dir()
+    return str(Path(text).expanduser().resolve()) if folder else text
 
 
 def _trained(asked: TrainSpec, out: str | os.PathLike[str] | None) -> Run:

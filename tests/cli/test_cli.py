@@ -110,6 +110,43 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path):
     done = residua("predict", "last", str(ROOT / "examples" / "digits"), cwd=tmp_path)
     assert done.returncode == 2
     assert "is stopped, not finished" in done.stderr
+    for option, value, said in (
+        ("--seed", "3", "seed is 3 here and 0 in"),
+        ("--recipe", "he2015", "recipe is 'he2015' here and 'default' in"),
+        ("--set", "label_smoothing=0", "settings is"),
+        ("--epochs", "5", "--epochs is 5 here and 500 in"),
+    ):
+        done = residua("train", "--resume", "last", option, value, cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert said in done.stderr
+
+
+def test_sigterm_saves_and_exits_143(tmp_path: Path):
+    command = [sys.executable, "-u", "-m", "residua", "train", "--network", "resnet8", "--epochs", "500"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("epoch"):
+            break
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "residua train --resume runs/digits-resnet8-1" in errors
+
+
+def test_a_run_is_deepened_from_the_command_line(run: Path):
+    """The new run begins with the old one's answers: the same validation numbers before its first step."""
+    done = residua(
+        *("train", "--deepen", str(run), "--stage", "2", "--blocks", "3", "--epochs", "1", "--recipe", "default"),
+        cwd=run.parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    chosen = json.loads((run / "result.json").read_text())["chosen"]["epoch"]
+    assert f"validation loss {rows[chosen - 1]['validation_loss']:.3f}" in done.stdout
+    assert "resnet8-deepened" in done.stdout
+    spec = json.loads((run.parent / "digits-resnet8-deepened-1" / "specification.json").read_text())
+    assert spec["blocks"] == [1, 4, 1]
 
 
 @pytest.mark.parametrize(
@@ -121,8 +158,13 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path):
         (["train", "--epochs", "0"], "--epochs is 0"),
         (["train", "--set", "optimizer.learning_rat=1"], "optimizer.learning_rate"),
         (["train", "--network", "resnet34"], "residua train digits --network resnet20"),
-        (["train", "digits", "--resume", "last"], "leave out digits"),
+        (["train", "--resume", "last", "--minutes", "3"], "leave out --minutes"),
         (["train", "--resume", "nowhere"], "nowhere is no run"),
+        (["train", "--deepen", "last"], "--stage 2 --blocks 3"),
+        (["train", "--stage", "2"], "--deepen RUN"),
+        (["train", "--deepen", "last", "--stage", "1", "--network", "resnet8"], "leave out --network"),
+        (["train", "--weights", "torchvison"], "torchvison is no run"),
+        (["train", "--weights", "torchvison:IMAGENET1K_V1"], "did you mean 'torchvision'"),
         (["predict", "last", "image.png"], "there is no run in"),
         (["inspect", "resnet20", "--input", "32"], "such as 3x32x32"),
         (["inspect", "resnet18", "--input", "3x16x16"], "shrink to nothing"),

@@ -193,7 +193,7 @@ def _write_making(run: Path, names: tuple[str, ...]) -> None:
         "headline": "resnet8 (75 k parameters) on digits: 1,078 images, 6 epochs, for images of at most 32 pixels",
         "notes": ["few images: mirrored images are left out"],
         "seconds": {"total": 83.4, "training": 71.0},
-        "resumed": 0,
+        "resumed_at": [],
     }
     files.write_json(run / "run.json", about)
     files.write_json(run / "network.json", cost.inspect(specification, (1, 16, 16)).to_json())

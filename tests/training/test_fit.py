@@ -31,6 +31,7 @@ FILES = {
     "split.json",
     "environment.json",
     "metrics.jsonl",
+    "steps.jsonl",
     "result.json",
     "predictions-validation.jsonl",
     "predictions-test.jsonl",
@@ -133,25 +134,26 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(finished: Fitted, tmp_pa
     assert timeless == [{k: v for k, v in row.items() if "second" not in k} for row in finished.record.epochs()]
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(finished: Fitted, tmp_path: Path):
+    """All that is random is a function of the seed, so its beginning is, too."""
+    (tmp_path / "b").mkdir()
+    for name in ("run", "specification", "network", "recipe", "data", "split", "environment"):
+        (tmp_path / "b" / f"{name}.json").write_bytes((finished.record.path / f"{name}.json").read_bytes())
+    Record(tmp_path / "b").update(status="training")
+    resumed = resume(tmp_path / "b")
+    for name, tensor in resumed.network.state_dict().items():
+        assert torch.equal(tensor, finished.network.state_dict()[name]), name
+
+
 def test_a_finished_run_is_not_resumed(finished: Fitted):
     with pytest.raises(BadRun, match="is finished"):
         resume(finished.record.path)
 
 
-def test_a_run_without_checkpoint_says_what_it_needs(finished: Fitted, tmp_path: Path):
-    (tmp_path / "b").mkdir()
-    for path in finished.record.path.iterdir():
-        (tmp_path / "b" / path.name).write_bytes(path.read_bytes())
-    kept = json.loads((tmp_path / "b" / "run.json").read_text())
-    (tmp_path / "b" / "run.json").write_text(json.dumps({**kept, "status": "stopped"}))
-    with pytest.raises(BadRun, match="no checkpoint in"):
-        resume(tmp_path / "b")
-
-
 def test_a_damaged_checkpoint_is_one_line(finished: Fitted, tmp_path: Path):
     with pytest.raises(Interrupted):
         fit(finished.plan.asked, out=tmp_path / "b", observers=[Watcher(lambda _: os.kill(os.getpid(), signal.SIGINT))])
-    checkpoint = tmp_path / "b" / "checkpoint.pt"
+    [checkpoint] = (tmp_path / "b" / "checkpoints").iterdir()
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(BadRun, match="cannot be read back") as caught:
         resume(tmp_path / "b")

@@ -66,7 +66,7 @@ def main() -> None:
         click.echo("stopped", err=True)
         sys.exit(130)
     except ResiduaError as error:
-        click.echo(f"{'' if error.exit_code == 130 else 'error: '}{error}", err=True)
+        click.echo(f"{'' if error.exit_code > 128 else 'error: '}{error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()

@@ -32,7 +32,7 @@ from residua.errors import BadSetting
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The run directory; new or empty.")
-@click.option("--resume", metavar="RUN", help="Go on with a stopped run.")
+@click.option("--resume", metavar="RUN", help="Go on with a stopped or killed run; more --epochs lengthen it.")
 @click.option("--deepen", metavar="RUN", help="Add identity blocks to a run's network, and train on.")
 @click.option("--stage", type=int, help="With --deepen: the stage, from 1.")
 @click.option("--blocks", type=int, help="With --deepen: how many blocks.  [default: 1]")
@@ -52,11 +52,12 @@ def command(ctx: click.Context, source: str | None, open_report: bool, **options
     with or without train/, val/ and test/ above them.
     """
     given = [name for name in options if _given(ctx, name)]
-    _check(source, options, given)
+    _check(options, given)
     from residua import verbs
 
     if options["resume"] is not None:
-        run = verbs.resume(options["resume"])
+        again = {name: options[name] for name in given if name != "resume"} | ({"source": source} if source else {})
+        run = verbs.resume(options["resume"], **again)
     elif options["deepen"] is not None:
         chosen = {name: options[name] for name in given if name in _DEEPENING}
         run = verbs.deepen(options["deepen"], options["stage"], options["blocks"] or 1, source=source, **chosen)
@@ -72,10 +73,10 @@ _DEEPENING = ("recipe", "epochs", "minutes", "seed", "out", "settings")
 """What may be said anew of a run that is deepened."""
 
 
-def _check(source: str | None, options: dict[str, Any], given: list[str]) -> None:
+def _check(options: dict[str, Any], given: list[str]) -> None:
     """Checks that the options go together."""
     if options["resume"] is not None:
-        others = [*([source] if source else []), *(_option(name) for name in given if name != "resume")]
+        others = [_option(name) for name in given if name in ("out", "minutes", "deepen", "stage", "blocks")]
         if others:
             raise BadSetting(f"--resume goes on with what the run was asked; leave out {' '.join(others)}")
     elif options["deepen"] is not None:

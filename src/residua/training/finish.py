@@ -1,5 +1,6 @@
 """What a run leaves when its last epoch is done: predictions, weights, numbers."""
 
+import shutil
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
         made.model,
     )
     made.update(status="finished", seconds={"total": seconds, "training": state.position.seconds})
-    made.checkpoint.unlink(missing_ok=True)
+    shutil.rmtree(made.checkpoints, ignore_errors=True)
 
 
 def prediction_rows(outcome: Outcome, part: Part, classes: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -69,7 +70,9 @@ def prediction_rows(outcome: Outcome, part: Part, classes: tuple[str, ...]) -> l
 
 
 def _result(plan: Plan, parts: dict[str, Any], state: State) -> dict[str, Any]:
-    by = "last epoch" if state.best_epoch is None else "lowest validation loss"
+    latest = plan.recipe.choose == "latest_good"
+    rule = "latest within one standard error of the best validation accuracy" if latest else "lowest validation loss"
+    by = "last epoch" if state.best_epoch is None else rule
     chosen = {"epoch": plan.epochs if state.best_epoch is None else state.best_epoch, "by": by}
     name = "test" if "test" in parts else "validation" if "validation" in parts else None
     if name is None:

@@ -1,4 +1,4 @@
-"""Ctrl-C while a run trains: the step under way is finished first."""
+"""Ctrl-C and SIGTERM while a run trains: the step under way is finished first."""
 
 import contextlib
 import signal
@@ -8,32 +8,44 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import final
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @final
 @dataclass
 class StopRequest:
-    """Says whether the user has asked to stop."""
+    """Says whether somebody has asked to stop, and how."""
 
-    asked: bool = False
+    signal: int | None = None
+    """SIGINT, of Ctrl-C, or SIGTERM, of a scheduler that wants the machine back."""
+
+    @property
+    def asked(self) -> bool:
+        """Says whether somebody has."""
+        return self.signal is not None
 
 
 @contextlib.contextmanager
-def stop_on_interrupt() -> Iterator[StopRequest]:
-    """Turns the first Ctrl-C into a request; a second one interrupts at once, as Python does.
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Turns the first SIGINT or SIGTERM into a request; a second one stops at once, as it does without this.
 
-    Outside the main thread, where signals cannot be caught, the request stays False.
+    Outside the main thread, where signals cannot be caught, the request stays empty.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
 
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        request.asked = True
+    def ask(number: int, _frame: FrameType | None) -> None:
+        request.signal = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    before = signal.signal(signal.SIGINT, ask)
+    for number in _SIGNALS:
+        signal.signal(number, ask)
     try:
         yield request
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -69,13 +69,17 @@ class Recipe:
     """Whether the mean that is taken off belongs to each pixel (He 2015), not to each channel."""
     validation_fraction: float = 0.1
     """Share of the training images held out to choose the epoch, at most 2,500; 0 holds out none."""
-    choose: Literal["best", "last"] = "best"
-    """The epoch that is kept: the one of lowest validation loss, or the last. The loss is steadier than the
-    accuracy where few images are held out."""
+    choose: Literal["best", "latest_good", "last"] = "best"
+    """The epoch that is kept: ``best``, the one of lowest validation loss; ``latest_good``, the latest whose
+    validation accuracy is within one standard error of the best, for where few images are held out and the schedule
+    ends at small steps; or ``last``."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of convolutions and linear layers; weights are float32. ``auto``: bfloat16 where it is native."""
     compile: bool = False
     """Whether ``torch.compile`` makes the training step; pays on a GPU, not on a processor."""
+    checkpoint_seconds: float = 30.0
+    """Time between two checkpoints; what a kill costs at most, with the step under way. A checkpoint that takes long
+    to write makes it longer: writing takes a twentieth of the time at most."""
     checkpoint_activations: bool = False
     """Whether most activations are computed again in the backward pass instead of kept: less memory, more time
     (`residua.networks.checkpointing`)."""
@@ -91,12 +95,13 @@ class Recipe:
         check(self.epochs is None or self.epochs >= 1, "epochs", self.epochs, "1 or above, or none for the rule")
         check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 up to but not 1")
         check(0 <= self.validation_fraction < 0.9, "validation_fraction", self.validation_fraction, "0 to 0.9")
+        check(self.checkpoint_seconds >= 0, "checkpoint_seconds", self.checkpoint_seconds, "0 or above")
         check(0 < self.stage_decay <= 1, "stage_decay", self.stage_decay, "above 0, up to 1")
         both = self.compile and self.checkpoint_activations
         check(not both, "checkpoint_activations", True, "false where compile is true")
         clip = self.gradient_clip_norm
         check(clip is None or clip > 0, "gradient_clip_norm", clip, "above 0, or none")
-        blind = self.choose == "best" and self.validation_fraction == 0
+        blind = self.choose != "last" and self.validation_fraction == 0
         check(not blind, "choose", self.choose, "last, where no validation part is held out")
 
 
@@ -114,12 +119,14 @@ def transfer() -> Recipe:
     One-cycle SGD with Nesterov momentum at two fifths of `default`'s rate for the head, each part at half the rate of
     the part behind it. A network of five CIFAR-10 classes moved to the other five, 50 images a class, one seed: at this
     rate 79.0 % in 12 epochs, at an eighth of it 73.8 %, which the fitted head has alone.
-    Holds out a validation part, which chooses the epoch by its loss; the fitted head alone is epoch 0.
+    Holds out a validation part; the latest epoch within one standard error of its best accuracy is kept, the
+    fitted head alone being epoch 0. (With 25 images held out there, the lowest loss chose epoch 1 of 20.)
     """
     return Recipe(
         name="transfer",
         optimizer=Optimizer(learning_rate=0.08, weight_decay=1e-4),
         label_smoothing=0.1,
+        choose="latest_good",
         head_first=True,
         stage_decay=0.5,
     )

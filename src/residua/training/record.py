@@ -8,7 +8,8 @@
     RUN/result.json           the headline, the numbers of each part, the baselines
     RUN/predictions-PART.jsonl  file, label, predicted class and probabilities of each held-out image
     RUN/model.safetensors     the weights with all that is needed to use them
-    RUN/checkpoint.pt         where to go on; gone when the run is finished
+    RUN/steps.jsonl           a line a step
+    RUN/checkpoints/          where to go on; gone when the run is finished
     RUN/report.html, figures/ the report
 
 Every file is written whole or not at all.
@@ -34,9 +35,9 @@ class Record:
     path: Path
 
     @property
-    def checkpoint(self) -> Path:
-        """Returns where the state of an unfinished run is kept."""
-        return self.path / "checkpoint.pt"
+    def checkpoints(self) -> Path:
+        """Returns the folder where the states of an unfinished run are kept."""
+        return self.path / "checkpoints"
 
     @property
     def model(self) -> Path:

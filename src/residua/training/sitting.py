@@ -1,0 +1,253 @@
+"""One process's share of a run: from its start, or its resumption, to its end or its interruption."""
+
+import contextlib
+import shlex
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from residua import evaluation, files
+from residua.data.dataset import Part
+from residua.errors import Interrupted, NonFiniteLoss, Terminated
+from residua.evaluation import Outcome
+from residua.networks.checkpointing import checkpointed
+from residua.networks.network import ResidualNetwork, build
+from residua.training import checkpoint, pace
+from residua.training.finish import finish
+from residua.training.interrupts import StopRequest, stop_on_signals
+from residua.training.loop import Course, take_steps
+from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
+from residua.training.optimizers import optimizer_for
+from residua.training.plan import Plan
+from residua.training.record import Record
+from residua.training.state import State
+from residua.training.steplog import StepLog
+
+_SAVING_SHARE = 1 / 20
+"""Of the time goes into writing checkpoints, at most."""
+
+
+@final
+class Saver:
+    """Saves the state when its time has come."""
+
+    def __init__(self, state: State, folder: Path, *, seconds: float) -> None:
+        self._state, self._folder, self._seconds = state, folder, seconds
+        self._saved = time.perf_counter()
+        self._took = 0.0
+
+    def save(self) -> None:
+        """Saves now."""
+        began = time.perf_counter()
+        checkpoint.save(self._state, self._folder)
+        self._saved = time.perf_counter()
+        self._took = self._saved - began
+
+    def save_if_due(self) -> None:
+        """Saves where the time since the last checkpoint is up, unless writing would take too much of it."""
+        wait = max(self._seconds, self._took / _SAVING_SHARE) if self._seconds else 0.0
+        if time.perf_counter() - self._saved >= wait:
+            self.save()
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sitting:
+    """A run while it trains in this process."""
+
+    plan: Plan
+    course: Course
+    state: State
+    network: ResidualNetwork
+    observers: Sequence[Observer]
+
+    @classmethod
+    def begin(cls, plan: Plan, observers: Sequence[Observer]) -> "Sitting":
+        network = plan.start.network if plan.start else build(plan.specification, seed=plan.asked.seed)
+        network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        forward: Callable[[Tensor], Tensor] = torch.compile(network) if plan.recipe.compile else network
+        if plan.recipe.checkpoint_activations:
+            forward = checkpointed(network)
+        dataset = plan.dataset.to(plan.device)
+        course = Course(
+            dataset=dataset,
+            recipe=plan.recipe,
+            augment=plan.augment,
+            batch_size=min(plan.recipe.batch_size or len(dataset.train), len(dataset.train)),
+            epochs=plan.epochs,
+            seed=plan.asked.seed,
+            device=plan.device,
+            bfloat16=plan.bfloat16,
+            forward=forward,
+        )
+        started = State(
+            network=network,
+            optimizer=optimizer_for(network, plan.recipe.optimizer, stage_decay=plan.recipe.stage_decay),
+        )
+        return cls(plan=plan, course=course, state=started, network=network, observers=observers)
+
+    def with_first_weights(self) -> "Sitting":
+        """Returns the sitting with the weights that it starts from as first candidate, where they know the classes."""
+        validation = self.course.dataset.validation
+        if self.plan.start is None or not self.plan.start.keeps_head or validation is None:
+            return self
+        outcome = self._outcome(validation)
+        self._consider(0, outcome)
+        said = f"before the first step: validation loss {outcome.loss:.3f}, accuracy {100 * outcome.accuracy:.1f} %"
+        return replace(self, plan=replace(self.plan, remarks=(*self.plan.remarks, said)))
+
+    def within(self, minutes: float) -> "Sitting":
+        """Returns the sitting with as many epochs as fit into the minutes, by a measured step."""
+        passed = (time.perf_counter() - self.plan.began) / 60
+        each = pace.seconds_per_epoch(self.course, self.state)
+        epochs = pace.affordable_epochs(max(0.01, minutes - passed), each)
+        reason = f"as many epochs as fit into {minutes:g} min at the measured {each:.1f} s each"
+        return replace(
+            self,
+            plan=replace(self.plan, epochs=epochs, recipe=replace(self.plan.recipe, epochs=epochs), reason=reason),
+            course=replace(self.course, epochs=epochs),
+        )
+
+    def run(self, made: Record) -> None:
+        """Trains the epochs that are left and writes the result."""
+        try:
+            with stop_on_signals() as stop:
+                self._tell_start(made)
+                self._train(made, stop)
+                finish(made, self.plan, self.network, self.state, seconds=time.perf_counter() - self.plan.began)
+        except BaseException as error:
+            if not isinstance(error, Interrupted) and made.status == "training":
+                with contextlib.suppress(OSError):  # on a full disk the checkpoint before is what counts
+                    made.update(status="failed" if isinstance(error, NonFiniteLoss) else "stopped")
+            for observer in self.observers:
+                observer.run_stopped()
+            raise
+        self._tell_end(made)
+
+    def saying(self, line: str) -> "Sitting":
+        """Returns the sitting with one more line that the user should read; an empty one is none."""
+        return replace(self, plan=replace(self.plan, remarks=(*self.plan.remarks, line))) if line else self
+
+    def _train(self, made: Record, stop: StopRequest) -> None:
+        position = self.state.position
+        saver = Saver(self.state, made.checkpoints, seconds=self.course.recipe.checkpoint_seconds)
+        if position.total_steps == 0 and self.plan.start is not None:
+            saver.save()
+        with contextlib.closing(StepLog(made.path / "steps.jsonl", after=position.total_steps)) as log:
+            while self.state.position.epoch <= self.course.epochs:
+                before = self.state.position.loss_sum
+                for images in take_steps(self.course, self.state):
+                    log.add(self._step_row(before))
+                    before = self.state.position.loss_sum
+                    self._tell_step(images)
+                    if stop.asked:
+                        self._interrupt(made, saver, stop)
+                    saver.save_if_due()
+                self._end_epoch(made)
+                last = self.state.position.epoch > self.course.epochs
+                if stop.asked and not last:
+                    self._interrupt(made, saver, stop)
+                if not last:
+                    saver.save_if_due()
+
+    def _step_row(self, loss_sum: float) -> dict[str, Any]:
+        """Returns a line of the step log; the loss is None where it was not read from the device at this step."""
+        position = self.state.position
+        read = position.loss_sum != loss_sum
+        every = self.course.device.type != "cuda"
+        loss = (position.loss_sum - loss_sum) / self.course.batch_size if read and every else None
+        return {"step": position.total_steps, "epoch": position.epoch, "loss": loss}
+
+    def _interrupt(self, made: Record, saver: "Saver", stop: StopRequest) -> None:
+        saver.save()
+        made.update(status="stopped")
+        done, steps = self.state.position.total_steps, self.course.steps
+        command = f"residua train --resume {shlex.quote(str(made.path))}"
+        kind = Terminated if stop.signal == signal.SIGTERM else Interrupted
+        raise kind(f"stopped after step {done:,} of {steps:,}, saved; go on with: {command}")
+
+    def _end_epoch(self, made: Record) -> None:
+        """Evaluates on validation, writes the epoch's line, and moves on to the next epoch."""
+        validation = self.course.dataset.validation
+        began = time.perf_counter()
+        outcome = None if validation is None else self._outcome(validation)
+        position = self.state.position
+        position.seconds += time.perf_counter() - began
+        row = EpochEnded(
+            epoch=position.epoch,
+            step=position.total_steps,
+            train_loss=position.loss_sum / position.seen,
+            train_accuracy=position.correct / position.seen,
+            validation_loss=outcome.loss if outcome else None,
+            validation_accuracy=outcome.accuracy if outcome else None,
+            learning_rate=float(max(group["lr"] for group in self.state.optimizer.param_groups)),
+            images_per_second=position.seen / position.training_seconds,
+            seconds=position.seconds,
+        )
+        self.state.history.append(row)
+        if outcome:
+            self._consider(row.epoch, outcome)
+        self.state.begin_next_epoch()
+        files.write_json_lines(made.path / "metrics.jsonl", [asdict(row) for row in self.state.history])
+        for observer in self.observers:
+            observer.epoch_ended(row)
+
+    def _consider(self, epoch: int, outcome: Outcome) -> None:
+        """Keeps the weights where the recipe would choose them of all epochs so far."""
+        if self.course.recipe.choose == "best":
+            self.state.keep_best(epoch, outcome.loss)
+        elif self.course.recipe.choose == "latest_good":
+            self.state.keep_latest_good(epoch, outcome.accuracy, len(outcome.labels))
+
+    def _outcome(self, part: Part) -> Outcome:
+        return evaluation.evaluate(
+            self.network,
+            part,
+            self.course.dataset.preprocessing,
+            device=self.course.device,
+            bfloat16=self.course.bfloat16,
+        )
+
+    def _tell_start(self, made: Record) -> None:
+        event = RunStarted(
+            run=str(made.path),
+            headline=self.plan.headline,
+            notes=self.plan.notes,
+            epochs=self.course.epochs,
+            steps_per_epoch=self.course.steps_per_epoch,
+            first_epoch=self.state.position.epoch,
+        )
+        for observer in self.observers:
+            observer.run_started(event)
+
+    def _tell_step(self, images: int) -> None:
+        position = self.state.position
+        seen = max(1, position.seen)
+        event = StepEnded(
+            epoch=position.epoch,
+            step=position.step,
+            images=images,
+            loss=position.loss_sum / seen if position.seen else None,
+            accuracy=position.correct / seen if position.seen else None,
+        )
+        for observer in self.observers:
+            observer.step_ended(event)
+
+    def _tell_end(self, made: Record) -> None:
+        headline = made.read("result")["headline"] or {}
+        low, high = headline.get("interval", (0.0, 1.0))
+        event = RunEnded(
+            run=str(made.path),
+            part=headline.get("part"),
+            accuracy=headline.get("accuracy"),
+            interval=(low, high) if headline else None,
+            seconds=time.perf_counter() - self.plan.began,
+        )
+        for observer in self.observers:
+            observer.run_ended(event)

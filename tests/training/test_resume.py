@@ -1,0 +1,254 @@
+"""Exact resume: a run that is killed at any moment ends, resumed, as one that was not, to the bit."""
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.training.conftest import TINY, Watcher
+
+from residua import files
+from residua.errors import BadRun, BadSetting, Interrupted, NotSaved, Terminated
+from residua.training import checkpoint, sitting
+from residua.training import fit as fitting
+from residua.training.fit import Fitted
+from residua.training.plan import TrainSpec, plan
+from residua.training.record import Record
+from residua.training.state import State
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = 6
+STEPS = 20
+"""Steps an epoch of the embedded digits at 64 images a step."""
+ASKED = TrainSpec(network=TINY, epochs=EPOCHS, settings=("precision=float32", "checkpoint_seconds=0"))
+TIMES = ("seconds", "images_per_second")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    """The run that nobody disturbs."""
+    return fitting.fit(plan(ASKED), out=tmp_path_factory.mktemp("whole") / "run")
+
+
+def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+def assert_same(run: Path, whole: Fitted) -> None:
+    """Weights to the bit, every metric that is no time, and each step once."""
+    ours, theirs = (path / "model.safetensors" for path in (run, whole.record.path))
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert timeless(Record(run).epochs()) == timeless(whole.record.epochs())
+    assert Record(run).read("result") == whole.record.read("result")
+    steps = [row["step"] for row in files.read_json_lines(run / "steps.jsonl")]
+    assert steps == list(range(1, EPOCHS * STEPS + 1))
+
+
+def child(run: Path, *, resume: bool, slow: float = 0.004) -> subprocess.Popen:
+    """The run in a process of its own, a little slower, so that there is a moment to kill it in."""
+    begin = (
+        "fitting.resume(Record(run), observers=[Watcher(wait)])"
+        if resume
+        else "fitting.fit(plan(ASKED), out=run, observers=[Watcher(wait)])"
+    )
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "import torch\n"
+        "torch.set_num_threads(1)\n"
+        "from residua.training import fit as fitting\n"
+        "from residua.training.plan import plan\n"
+        "from residua.training.record import Record\n"
+        "from tests.training.conftest import Watcher\n"
+        "from tests.training.test_resume import ASKED\n"
+        f"wait = lambda event: time.sleep({slow})\n"
+        "run = Path(sys.argv[1])\n"
+        f"{begin}\n"
+    )
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", code, str(run)], env=environment, stderr=subprocess.DEVNULL)
+
+
+def taken(run: Path) -> int:
+    """The last step that the log knows of."""
+    rows = files.read_json_lines(run / "steps.jsonl") if (run / "steps.jsonl").is_file() else []
+    return rows[-1]["step"] if rows else 0
+
+
+def wait_for(run: Path, step: int, process: subprocess.Popen) -> None:
+    until = time.monotonic() + 60
+    while taken(run) < step and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.002)
+
+
+KILLS = int(os.environ.get("RESIDUA_TEST_KILLS", "3"))
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
+    whole: Fitted, tmp_path: Path, seed: int
+) -> None:
+    """SIGKILL at three random moments, some in the middle of a save, with a checkpoint after every step.
+
+    What is done twice is then one step at most: the one that the log has and no checkpoint.
+    """
+    draws, run = random.Random(seed), tmp_path / "run"
+    process, again = child(run, resume=False), False
+    for kill in range(3):
+        if kill:
+            process = child(run, resume=again)
+        wait_for(run, draws.randint(1, 35) + 38 * kill, process)
+        time.sleep(draws.random() * 0.02)
+        process.kill()
+        process.wait()
+        again = (run / "run.json").is_file()
+        reached, newest = taken(run), [path.name for path in checkpoint.found(run / "checkpoints")][-1:]
+        kept = int(newest[0].split("-")[1]) if newest else 0
+        assert 0 <= reached - kept <= 1
+    fitting.resume(Record(run))
+    assert_same(run, whole)
+    assert not (run / "checkpoints").exists()
+    assert not list(run.glob(".*.partial"))
+
+
+def test_a_kill_in_the_middle_of_a_save_leaves_the_checkpoint_before(whole: Fitted, tmp_path: Path) -> None:
+    """What a save cut short leaves is neither taken for a checkpoint nor left behind."""
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        fitting.fit(plan(ASKED), out=run, observers=[Watcher(stop_at(30))])
+    [*_, newest] = checkpoint.found(run / "checkpoints")
+    (run / "checkpoints" / ".step-000000031-0123456789abcdef.pt.abc.partial").write_bytes(newest.read_bytes()[:100])
+    fitting.resume(Record(run))
+    assert_same(run, whole)
+
+
+def stop_at(step: int, number: int = signal.SIGINT) -> Any:
+    seen = iter(range(1, 10_000))
+    return lambda _event: next(seen) == step and os.kill(os.getpid(), number)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(whole: Fitted, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        fitting.fit(plan(ASKED), out=run, observers=[Watcher(stop_at(50))])
+    older, newest = checkpoint.found(run / "checkpoints")
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    watcher = Watcher()
+    fitting.resume(Record(run), observers=[watcher])
+    assert older.name in watcher.events[0].notes[-1]  # type: ignore[attr-defined]
+    assert_same(run, whole)
+
+
+def test_sigterm_saves_and_the_run_goes_on(whole: Fitted, tmp_path: Path) -> None:
+    with pytest.raises(Terminated, match="residua train --resume") as stopped:
+        fitting.fit(plan(ASKED), out=tmp_path / "run", observers=[Watcher(stop_at(47, signal.SIGTERM))])
+    assert stopped.value.exit_code == 143
+    assert Record(tmp_path / "run").status == "stopped"
+    fitting.resume(Record(tmp_path / "run"))
+    assert_same(tmp_path / "run", whole)
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(
+    whole: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, real = [], files.write
+
+    def write(path: Path, content: Any) -> None:
+        if path.suffix == ".pt":
+            written.append(path)
+            if len(written) == 3:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, content)
+
+    monkeypatch.setattr(files, "write", write)
+    with pytest.raises(NotSaved, match=r"No space left on device.*of step \d+ is intact.*--resume") as full:
+        fitting.fit(plan(ASKED), out=tmp_path / "run")
+    assert "\n" not in str(full.value)
+    assert full.value.exit_code == 2
+    monkeypatch.undo()
+    assert checkpoint.found(tmp_path / "run" / "checkpoints")[-1] == written[1]
+    fitting.resume(Record(tmp_path / "run"))
+    assert_same(tmp_path / "run", whole)
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
+    network = torch.nn.Linear(2, 2)
+    state = State(network=network, optimizer=torch.optim.SGD(network.parameters(), lr=0.1))
+    for step in range(1, 6):
+        state.position.total_steps = step
+        checkpoint.save(state, tmp_path)
+    assert [int(path.name.split("-")[1]) for path in checkpoint.found(tmp_path)] == [4, 5]
+
+
+def test_a_checkpoint_is_due_when_its_time_is_up_and_writing_is_not_most_of_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every 30 s; where one takes 3 s to write, every 60 s: a twentieth of the time."""
+    now, took = [0.0], [0.0]
+
+    def save(_state: State, _folder: Path) -> None:
+        saved.append(now[0])
+        now[0] += took[0]
+
+    saved: list[float] = []
+    monkeypatch.setattr("residua.training.sitting.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(checkpoint, "save", save)
+    network = torch.nn.Linear(2, 2)
+    state = State(network=network, optimizer=torch.optim.SGD(network.parameters(), lr=0.1))
+    saver = sitting.Saver(state, tmp_path, seconds=30.0)
+    for second in range(1, 200):
+        now[0] = max(now[0], float(second))
+        took[0] = 3.0 if second >= 60 else 0.0
+        saver.save_if_due()
+    assert saved == [30.0, 60.0, 123.0, 186.0]
+
+
+def test_more_epochs_follow_the_schedule_of_the_longer_run(tmp_path: Path) -> None:
+    """Stopped after epoch 1 of 2 and resumed for 4: the rate of each further epoch is the 4-epoch run's."""
+    asked = TrainSpec(network=TINY, epochs=2, settings=("precision=float32",))
+    with pytest.raises(Interrupted):
+        fitting.fit(plan(asked), out=tmp_path / "run", observers=[Watcher(stop_at(STEPS))])
+    fitting.resume(Record(tmp_path / "run"), epochs=4)
+    longer = fitting.fit(plan(TrainSpec(network=TINY, epochs=4, settings=asked.settings)), out=tmp_path / "longer")
+    rates = [row["learning_rate"] for row in Record(tmp_path / "run").epochs()]
+    assert rates[1:] == [row["learning_rate"] for row in longer.record.epochs()][1:]
+    kept = Record(tmp_path / "run").read("run")
+    assert kept["epochs"] == 4
+    assert kept["extended"] == [{"from": 2, "to": 4}]
+    assert Record(tmp_path / "run").read("recipe")["epochs"] == 4
+
+
+def test_fewer_epochs_are_refused(tmp_path: Path) -> None:
+    asked = TrainSpec(network=TINY, epochs=3, settings=("precision=float32",))
+    with pytest.raises(Interrupted):
+        fitting.fit(plan(asked), out=tmp_path / "run", observers=[Watcher(stop_at(5))])
+    with pytest.raises(BadSetting, match="--epochs is 2 here and 3 in the run"):
+        fitting.resume(Record(tmp_path / "run"), epochs=2)
+
+
+def test_every_checkpoint_damaged_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        fitting.fit(plan(ASKED), out=tmp_path / "run", observers=[Watcher(stop_at(5))])
+    for path in checkpoint.found(tmp_path / "run" / "checkpoints"):
+        path.write_bytes(b"")
+    with pytest.raises(BadRun, match="cannot be read back") as caught:
+        fitting.resume(Record(tmp_path / "run"))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_step_log_has_the_mean_loss_of_each_step(whole: Fitted) -> None:
+    rows = [json.loads(line) for line in (whole.record.path / "steps.jsonl").read_text().splitlines()]
+    first = [row["loss"] for row in rows if row["epoch"] == 1]
+    assert len(first) == STEPS
+    assert sum(first) / STEPS == pytest.approx(whole.record.epochs()[0]["train_loss"])
