@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 import residua
 from residua import artifact
+from residua.data.dataset import Preprocessing
 from residua.data.fitting import read_image
 from residua.errors import BadSetting, BadWeights, DownloadFailed
 from residua.networks import catalogue
@@ -36,7 +37,7 @@ def internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         def __init__(self, *arguments) -> None:
             super().__init__(*arguments, directory=str(served))
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *_: object) -> None:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
@@ -133,7 +134,7 @@ def test_preprocessing_of_a_published_network_survives_the_artifact(tmp_path: Pa
     kept = artifact.Artifact(
         specification=SPEC,
         classes=tuple(map(str, range(1000))),
-        preprocessing=artifact.Preprocessing(
+        preprocessing=Preprocessing(
             image_size=(224, 224), channels=3, resize_side=232, mean=(0.5,) * 3, std=(0.5,) * 3
         ),
         weights=build(SPEC, seed=0).state_dict(),
@@ -149,4 +150,4 @@ def test_preprocessing_of_a_published_network_survives_the_artifact(tmp_path: Pa
 
 def test_a_side_below_the_cut_is_refused() -> None:
     with pytest.raises(BadSetting, match="resize_side"):
-        artifact.Preprocessing(image_size=(224, 224), channels=3, resize_side=200, mean=(0.5,) * 3, std=(0.5,) * 3)
+        Preprocessing(image_size=(224, 224), channels=3, resize_side=200, mean=(0.5,) * 3, std=(0.5,) * 3)

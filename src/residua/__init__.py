@@ -33,22 +33,23 @@ __all__ = [
 _HOMES = {
     "NetworkSpec": "residua.networks.spec",
     "ResiduaError": "residua.errors",
+    **dict.fromkeys(("build", "list_networks", "pretrained"), "residua.models"),
     **dict.fromkeys(("draw_features", "draw_network", "feature_maps", "inspect"), "residua.views"),
 }
 """Where a name lives; all others live in `residua.verbs`."""
 
 if TYPE_CHECKING:
     from residua.errors import ResiduaError as ResiduaError
+    from residua.models import build as build
+    from residua.models import list_networks as list_networks
+    from residua.models import pretrained as pretrained
     from residua.networks.spec import NetworkSpec as NetworkSpec
     from residua.verbs import Run as Run
-    from residua.verbs import build as build
     from residua.verbs import deepen as deepen
     from residua.verbs import download as download
     from residua.verbs import evaluate as evaluate
-    from residua.verbs import list_networks as list_networks
     from residua.verbs import load as load
     from residua.verbs import predict as predict
-    from residua.verbs import pretrained as pretrained
     from residua.verbs import resume as resume
     from residua.verbs import train as train
     from residua.verbs import write_report as write_report

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,17 +14,12 @@ from residua import artifact, configuration, evaluation, files, machine
 from residua.data import sources
 from residua.data.dataset import Part
 from residua.data.foreign import foreign_part
-from residua.errors import BadNetwork, BadRun, BadSetting
+from residua.errors import BadRun, BadSetting, unknown
 from residua.inference.predictor import Prediction, Predictor, Unreadable
-from residua.networks import catalogue, surgery
-from residua.networks import network as network_module
-from residua.networks.network import ResidualNetwork
 from residua.networks.spec import NetworkSpec
-from residua.networks.weights import reading
 from residua.report import notebook, page
 from residua.report.gather import pictures_of
 from residua.report.terminal import ProgressObserver, transfer_progress
-from residua.subject import Meant, subject
 from residua.training import fit as fitting
 from residua.training import record
 from residua.training.fit import Fitted
@@ -235,7 +230,10 @@ def resume(
     """
     opened = record.find(run)
     kept = configuration.from_json(TrainSpec, opened.read("run")["asked"])
+    known = [field.name for field in fields(TrainSpec) if field.name not in ("epochs", "minutes", "data_root")]
     for name, value in asked.items():
+        if name not in known:
+            raise BadSetting(unknown("setting of a resumed run", name, known))
         before, wanted = getattr(kept, name), _as_asked(name, value)
         if wanted != before:
             raise BadSetting(
@@ -255,63 +253,6 @@ def load(run: str | os.PathLike[str] = "last") -> Run:
 def predict(run: str | os.PathLike[str], image: Any) -> Prediction:
     """Predicts one image with a run's network."""
     return load(run).predict(image)
-
-
-def build(
-    network: str | NetworkSpec | os.PathLike[str],
-    *,
-    classes: int | None = None,
-    in_channels: int | None = None,
-    weights: str | os.PathLike[str] | None = None,
-    seed: int | None = None,
-) -> nn.Module:
-    """Builds an ordinary module that maps images [b, c, h, w] to logits [b, classes].
-
-    Args:
-        network: Catalogue name (`list_networks` names them), a specification, ``path.py:factory``, which is run as
-            code, or a run, whose network is built with fresh weights.
-        classes: None keeps the specification's.
-        in_channels: Channels of the images; None keeps the specification's.
-        weights: ``torchvision:IMAGENET1K_V2`` and the like, fetched once and checked, or a file of the library's or
-            torchvision's naming; None draws them. Other classes than the weights' get a fresh head, other
-            channels an adapted stem. `pretrained` gives the classes' names and the preprocessing as well.
-        seed: Draws the same weights for the same seed; None draws from torch's global state.
-
-    Raises:
-        BadSetting: If there is no such network, with the nearest name; or if the factory's is built already and
-            is to be changed.
-    """
-    if weights is not None:
-        return _with_weights(network, os.fspath(weights), classes, in_channels, seed or 0)
-    meant = subject(network).resized(classes=classes, in_channels=in_channels)
-    if isinstance(meant.network, NetworkSpec):
-        return network_module.build(meant.network, seed=seed)
-    if seed is not None:
-        raise BadSetting(f"{meant.name} has its weights already; leave out seed, or return a NetworkSpec")
-    return meant.network
-
-
-def pretrained(network: str, weights: str = "torchvision") -> Predictor:
-    """Returns a published network, ready to predict the 1000 classes of ImageNet as its publishers tested it.
-
-    Fetched once into the cache (``RESIDUA_WEIGHTS``), checked against the publisher's checksum.
-
-    Example:
-        >>> residua.pretrained("resnet50").predict("cat.jpg").label
-        'tabby'
-
-    Raises:
-        BadSetting: If nobody publishes such weights for the network.
-        DownloadFailed: With the address, the place for the file and its checksum.
-    """
-    with transfer_progress() as progress:
-        told = lambda done, total: progress(f"fetching {network}", done, total)  # noqa: E731
-        return Predictor(artifact.from_published(network, weights, progress=told))
-
-
-def list_networks() -> dict[str, str]:
-    """Returns the name of every network with what it is, in one line."""
-    return {name: catalogue.summary(name) for name in catalogue.names()}
 
 
 def download(names: Iterable[str], data_root: str | os.PathLike[str] | None = None) -> list[Path]:
@@ -380,29 +321,6 @@ def _trained(asked: TrainSpec, out: str | os.PathLike[str] | None) -> Run:
     with transfer_progress() as progress:
         decided = fitting.with_head(plan(asked, progress=progress), progress=progress)
     return _reported(fitting.fit(decided, out=None if out is None else Path(out), observers=[ProgressObserver()]))
-
-
-def _with_weights(
-    network: Meant, weights: str, classes: int | None, in_channels: int | None, seed: int
-) -> ResidualNetwork:
-    """Builds a network around weights from a publisher or a file, made to fit classes and channels."""
-    spec = subject(network).specification
-    if spec is None:
-        raise BadNetwork(f"{network} is a module of another library; load its weights with its own code")
-    path = Path(weights).expanduser()
-    if path.is_file():
-        built = network_module.with_weights(*reading.read_for(path, spec))
-    elif isinstance(network, str):
-        with transfer_progress() as progress:
-            told = lambda done, total: progress(f"fetching {network}", done, total)  # noqa: E731
-            built = artifact.from_published(network, weights, progress=told).network()
-    else:
-        raise BadSetting(f"{weights} is no file, and published weights belong to networks by name")
-    if in_channels is not None and in_channels != built.spec.in_channels:
-        built = surgery.adapt_input(built, in_channels)
-    if classes is not None and classes != built.spec.classes:
-        built = surgery.replace_head(built, classes, seed=seed)
-    return built
 
 
 def _reported(fitted: Fitted) -> Run:

@@ -176,6 +176,7 @@ def test_a_deep_plain_chain_learns_once_it_is_residual() -> None:
     last = []
     for network in (plain, residualize(plain, layers=2)):
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+        loss = torch.zeros(())
         for _ in range(60):
             loss = nn.functional.cross_entropy(network(x), labels)
             optimizer.zero_grad()

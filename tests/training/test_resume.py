@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from residua.training import checkpoint, sitting
 from residua.training import fit as fitting
 from residua.training.fit import Fitted
 from residua.training.plan import TrainSpec, plan
+from residua.training.recipe import recipe
 from residua.training.record import Record
 from residua.training.state import State
 
@@ -206,7 +208,9 @@ def test_a_checkpoint_is_due_when_its_time_is_up_and_writing_is_not_most_of_the_
     monkeypatch.setattr(checkpoint, "save", save)
     network = torch.nn.Linear(2, 2)
     state = State(network=network, optimizer=torch.optim.SGD(network.parameters(), lr=0.1))
-    saver = sitting.Saver(state, tmp_path, seconds=30.0)
+    decided = plan(TrainSpec(network=TINY, epochs=1))
+    course = replace(sitting.Sitting.begin(decided, []).course, recipe=recipe("default"))
+    saver = sitting.Saver(course, state, tmp_path)
     for second in range(1, 200):
         now[0] = max(now[0], float(second))
         took[0] = 3.0 if second >= 60 else 0.0

@@ -115,7 +115,7 @@ def test_a_run_starts_from_another_ones_weights(teacher: Fitted, shades: Path, t
 def test_the_same_classes_keep_the_head(teacher: Fitted) -> None:
     decided = plan(TrainSpec(source="digits", weights=str(teacher.record.path), epochs=1))
     assert decided.start is not None
-    assert decided.start.keeps_head
+    assert decided.start.head == "known"
     assert torch.equal(decided.start.network.head.weight, artifact.load(teacher.record.model).weights["head.weight"])
     assert fitting.with_head(decided) is decided
 
@@ -130,7 +130,8 @@ def test_the_head_is_fitted_to_features_that_are_computed_once(teacher: Fitted, 
     after = start.network.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"head.weight", "head.bias"}
-    assert start.keeps_head
+    assert start.head == "fitted"
+    assert torch.equal(decided.start.network.head.weight, before["head.weight"])
     train = decided.dataset.train
     logits = start.network.eval()(decided.dataset.preprocessing.normalise(train.images))
     assert float((logits.argmax(1) == train.labels).float().mean()) > 0.95
@@ -141,7 +142,7 @@ def test_the_fitted_head_has_a_gradient_of_nothing_but_its_regularisation(teache
     """Solved to convergence: with weak regularisation the mean loss has next to no gradient in the head's bias."""
     decided = plan(TrainSpec(source="digits", weights=str(teacher.record.path), epochs=1, settings=FLOAT32))
     assert decided.start is not None
-    fresh = replace(decided.start, network=surgery.replace_head(decided.start.network, 10), keeps_head=False)
+    fresh = replace(decided.start, network=surgery.replace_head(decided.start.network, 10), head="drawn")
     start = transfer.fit_head(fresh, decided.dataset, device=decided.device)
     train = decided.dataset.train
     logits = start.network.eval()(decided.dataset.preprocessing.normalise(train.images))
@@ -299,6 +300,29 @@ def test_a_start_that_is_none_is_refused_in_one_line(changes: dict[str, Any], er
     with pytest.raises(error, match=said) as refusal:
         plan(TrainSpec(**{"source": "digits", "epochs": 1, **changes}))
     assert "\n" not in str(refusal.value)
+
+
+def test_classes_in_another_order_are_matched_by_name(teacher: Fitted) -> None:
+    kept = artifact.load(teacher.record.model)
+    digits = sources.load(DataSpec(source="digits"))
+    turned = replace(digits, classes=tuple(reversed(digits.classes)))
+    start = transfer.from_run(str(teacher.record.path), turned, deepen=None, seed=0)
+    assert start.head == "known"
+    images = digits.preprocessing.normalise(digits.train.images[:8])
+    with torch.no_grad():
+        torch.testing.assert_close(start.network(images), kept.network()(images).flip(1))
+
+
+def test_a_file_of_another_network_than_the_named_one_is_refused(teacher: Fitted) -> None:
+    with pytest.raises(BadWeights, match="another network than resnet20"):
+        plan(TrainSpec(network="resnet20", weights=str(teacher.record.model), epochs=1))
+    assert plan(TrainSpec(network="resnet8", weights=str(teacher.record.model), epochs=1)).start is not None
+
+
+def test_a_plan_can_be_trained_twice(teacher: Fitted, shades: Path, tmp_path: Path) -> None:
+    decided = plan(TrainSpec(source=str(shades), weights=str(teacher.record.path), epochs=1, settings=FLOAT32))
+    first, second = (fitting.fit(decided, out=tmp_path / name).network.state_dict() for name in "ab")
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_settings_of_the_network_do_not_go_with_weights(teacher: Fitted) -> None:

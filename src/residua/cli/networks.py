@@ -12,14 +12,14 @@ def command(name: str | None, as_json: bool) -> None:
     """List the networks that have a name, or say at length what NAME is."""
     from rich.console import Console
 
-    from residua import verbs
+    from residua import models
     from residua.networks import catalogue
     from residua.report.terminal import networks_table
 
     if name is not None:
         click.echo(catalogue.description(name))
     elif as_json:
-        click.echo(json.dumps(verbs.list_networks(), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(models.list_networks(), ensure_ascii=False, indent=2))
     else:
-        rows = [{"name": name, "what it is": line} for name, line in verbs.list_networks().items()]
+        rows = [{"name": name, "what it is": line} for name, line in models.list_networks().items()]
         Console().print(networks_table(rows))

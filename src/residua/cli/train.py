@@ -56,11 +56,13 @@ def command(ctx: click.Context, source: str | None, open_report: bool, **options
     from residua import verbs
 
     if options["resume"] is not None:
-        again = {name: options[name] for name in given if name != "resume"} | ({"source": source} if source else {})
+        again: dict[str, Any] = {name: options[name] for name in given if name != "resume"}
+        again |= {"source": source} if source else {}
         run = verbs.resume(options["resume"], **again)
     elif options["deepen"] is not None:
         chosen = {name: options[name] for name in given if name in _DEEPENING}
-        run = verbs.deepen(options["deepen"], options["stage"], options["blocks"] or 1, source=source, **chosen)
+        blocks = 1 if options["blocks"] is None else options["blocks"]
+        run = verbs.deepen(options["deepen"], options["stage"], blocks, source=source, **chosen)
     else:
         wanted = {name: value for name, value in options.items() if name not in ("resume", "deepen", "stage", "blocks")}
         run = verbs.train(source or "digits", **wanted)

@@ -11,6 +11,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
+from residua.configuration import check
 from residua.errors import BadNetwork
 from residua.networks.blocks import PlainBlock, ResidualBlock
 
@@ -64,12 +65,14 @@ def residualize(network: nn.Sequential, *, layers: int = 2) -> nn.Sequential:
 
     Raises:
         BadNetwork: If no layer keeps the shape of its input.
+        BadSetting: If ``layers`` is below 1.
     """
     if not isinstance(network, nn.Sequential):
         raise BadNetwork(
             f"a {type(network).__name__} says nothing of the order of its layers; "
             "give the nn.Sequential inside it, or wrap single modules in Residual"
         )
+    check(layers >= 1, "layers", layers, "a whole number from 1")
     twin = _residualized(copy.deepcopy(network), layers)
     if not any(isinstance(module, Residual) for module in twin.modules()):
         raise BadNetwork("no layer keeps the shape of its input, so there is nothing to lay a shortcut round")

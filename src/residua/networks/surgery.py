@@ -157,4 +157,5 @@ def _with_weights(spec: NetworkSpec, weights: Mapping[str, Tensor], *, like: Res
         for name, tensor in weights.items()
     }
     network.load_state_dict(copies, assign=True)
+    network.freeze(like.frozen)
     return network.train(like.training)

@@ -16,7 +16,7 @@ The rates are nominal, so that the same command chooses the same on every machin
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, final
 
 TINY_SIDE, PHOTOGRAPH_SIDE = 16, 64
@@ -52,7 +52,6 @@ SMALL = Ladder(
     batch_size=256,
 )
 PHOTOGRAPHS = Ladder(networks=("resnet50", "resnet34", "resnet18"), fewest=30, most=60, batch_size=32)
-FINE_TUNED = Ladder(networks=("resnet50", "resnet34", "resnet18"), fewest=4, most=20, batch_size=32)
 
 
 @final
@@ -73,6 +72,11 @@ def ladder(side: int) -> Ladder:
     if side < TINY_SIDE:
         return TINY
     return SMALL if side < PHOTOGRAPH_SIDE else PHOTOGRAPHS
+
+
+def fine_tuned(side: int) -> Ladder:
+    """Returns the ladder for networks that have learned something already."""
+    return replace(ladder(side), networks=("resnet50", "resnet34", "resnet18"), fewest=4, most=20)
 
 
 def choose(

@@ -64,7 +64,7 @@ def _run(sitting: Sitting, made: Record) -> Fitted:
 def with_head(decided: Plan, *, progress: Progress | None = None) -> Plan:
     """Returns the plan with a head fitted to cached features, where its recipe puts that first and it is to be done."""
     start = decided.start
-    if start is None or start.keeps_head or not decided.recipe.head_first:
+    if start is None or start.head != "drawn" or not decided.recipe.head_first:
         return decided
     return replace(decided, start=transfer.fit_head(start, decided.dataset, device=decided.device, progress=progress))
 
@@ -95,7 +95,7 @@ def resume(
     """
     if run.status == "finished":
         raise BadRun(f"{run.path} is finished; see {run.report}, or start from its weights with `--weights {run.path}`")
-    decided = planned(run, data_root=data_root, progress=progress)
+    decided = planned(run, trains=True, data_root=data_root, progress=progress)
     if epochs is not None and epochs != decided.epochs:
         decided = _extended(run, decided, epochs)
     for folder in (run.path, run.checkpoints):
@@ -137,11 +137,14 @@ def _command(decided: Plan) -> str:
     return f"from Python: {decided.asked}"
 
 
-def planned(run: Record, *, data_root: str | None = None, progress: Progress | None = None) -> Plan:
+def planned(
+    run: Record, *, trains: bool = False, data_root: str | None = None, progress: Progress | None = None
+) -> Plan:
     """Decides again what a run decided at its start, on the same images.
 
     Args:
         run: The run.
+        trains: Whether it goes on training, on the device and in the precision of then; else it is read where it is.
         data_root: Where the named sets are now; None keeps the place of then.
         progress: Is told of downloads and decoding.
 
@@ -155,6 +158,7 @@ def planned(run: Record, *, data_root: str | None = None, progress: Progress | N
         weights="none",
         deepen=None,
     )
+    asked = asked if trains else replace(asked, device="auto")
     decided = plan(replace(asked, data_root=data_root or asked.data_root), progress=progress)
     before, now = run.read("data")["parts"], decided.dataset.card()["parts"]
     changed = [name for name in before if before[name]["digest"] != now.get(name, {}).get("digest")]
@@ -163,11 +167,15 @@ def planned(run: Record, *, data_root: str | None = None, progress: Progress | N
             f"the {changed[0]} part of {asked.source} is not what {run.path} was trained on; "
             "put the images back, or train anew with `residua train`"
         )
+    kept_recipe = configuration.from_json(Recipe, run.read("recipe"))
+    bfloat16 = machine.precision(kept_recipe.precision, decided.device) == "bfloat16" if trains else decided.bfloat16
     seen = configuration.from_json(Preprocessing, run.read("data")["preprocessing"])
     return replace(
         decided,
         epochs=int(kept["epochs"]),
-        recipe=configuration.from_json(Recipe, run.read("recipe")),
+        recipe=kept_recipe,
+        bfloat16=bfloat16,
+        said=(kept["headline"], *kept["notes"]),
         network_name=kept["network"],
         reason=kept["reason"],
         dataset=replace(decided.dataset, preprocessing=seen),
@@ -180,8 +188,7 @@ def _wherever(decided: Plan) -> TrainSpec:
     root = None if asked.data_root is None else str(Path(asked.data_root).expanduser().resolve())
     named = asked.source in sources.names()
     source = asked.source if named else str(Path(asked.source).expanduser().resolve())
-    weights = decided.start.origin if decided.start else "none"
-    return replace(asked, source=source, data_root=root, weights=weights, recipe=decided.recipe.name)
+    return replace(asked, source=source, data_root=root, recipe=decided.recipe.name)
 
 
 def _start_card(decided: Plan) -> dict[str, Any] | None:
@@ -189,7 +196,7 @@ def _start_card(decided: Plan) -> dict[str, Any] | None:
     start = decided.start
     if start is None:
         return None
-    return {"weights": start.origin, "says": start.says, "head": "known" if start.keeps_head else "drawn"}
+    return {"weights": start.origin, "says": start.says, "head": start.head}
 
 
 def _write_beginning(made: Record, decided: Plan) -> None:

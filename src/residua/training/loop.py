@@ -19,6 +19,8 @@ from residua.data.dataset import Dataset
 from residua.data.loader import Batch, BatchPlan, batches
 from residua.errors import NonFiniteLoss
 from residua.networks.blocks import StochasticDepth
+from residua.networks.checkpointing import checkpointed
+from residua.networks.network import ResidualNetwork
 from residua.networks.shortcuts import DropoutShortcut
 from residua.training.recipe import Recipe
 from residua.training.state import State
@@ -72,12 +74,11 @@ def take_steps(course: Course, state: State) -> Iterator[int]:
         augment=course.augment,
         drop_last=True,
     )
-    unread: list[tuple[Tensor, Tensor]] = []
     draws = _draws(state.network)
     began = time.perf_counter()
     for batch in batches(data.train, plan=plan, device=course.device, preprocessing=data.preprocessing):
         with _drawing(course, batch.step, position.epoch) if draws else nullcontext():
-            _step(course, state, batch, unread)
+            _step(course, state, batch)
         position.step += 1
         position.total_steps += 1
         now = time.perf_counter()
@@ -101,16 +102,23 @@ def _drawing(course: Course, step: int, epoch: int) -> Iterator[None]:
         yield
 
 
-def _step(course: Course, state: State, batch: Batch, unread: list[tuple[Tensor, Tensor]]) -> None:
+def forward_of(network: nn.Module, recipe: Recipe) -> Callable[[Tensor], Tensor]:
+    """Returns the forward pass that a recipe trains with: compiled, keeping few activations, or the network itself."""
+    if recipe.checkpoint_activations and isinstance(network, ResidualNetwork):
+        return checkpointed(network)
+    return torch.compile(network) if recipe.compile else network
+
+
+def _step(course: Course, state: State, batch: Batch) -> None:
     """Takes one optimizer step: schedule, forward, backward, clip, update."""
     factor = course.recipe.schedule.at(state.position.total_steps, course.steps)
     for group in state.optimizer.param_groups:
         group["lr"] = course.recipe.optimizer.learning_rate * factor * group["rate_scale"]
     loss, correct = _forward(course, batch)
-    unread.append((loss.detach(), correct))
+    state.unread.append((loss.detach(), correct))
     every = _READ_EVERY_ON_GPU if course.device.type == "cuda" else 1
-    if len(unread) >= every or state.position.step + 1 == course.steps_per_epoch:
-        _read(unread, state, course, batch)
+    if len(state.unread) >= every or state.position.step + 1 == course.steps_per_epoch:
+        read_losses(course, state, batch.images, step=state.position.total_steps + 1)
     loss.backward()
     if course.recipe.gradient_clip_norm is not None:
         nn.utils.clip_grad_norm_(state.network.parameters(), course.recipe.gradient_clip_norm)
@@ -127,21 +135,30 @@ def _forward(course: Course, batch: Batch) -> tuple[Tensor, Tensor]:
     return loss, (logits.detach().argmax(1) == batch.labels).sum()
 
 
-def _read(unread: list[tuple[Tensor, Tensor]], state: State, course: Course, batch: Batch) -> None:
-    """Adds the losses not yet read to the epoch's sums, and empties the list."""
-    losses = torch.stack([loss for loss, _ in unread]).tolist()
-    right = torch.stack([correct for _, correct in unread]).tolist()
-    first = state.position.total_steps - len(losses) + 2
+def read_losses(course: Course, state: State, images: Tensor | None, *, step: int) -> None:
+    """Adds the losses not yet read to the epoch's sums; a GPU keeps some back, for reading one waits for it.
+
+    Args:
+        course: What stays the same.
+        state: Its ``unread`` losses are emptied.
+        images: Of the newest step, which help to find where a bad value began; None where they are gone.
+        step: The newest step, counted over the run.
+
+    Raises:
+        NonFiniteLoss: If one is no finite number.
+    """
+    losses = torch.stack([loss for loss, _ in state.unread]).tolist() if state.unread else []
+    right = torch.stack([correct for _, correct in state.unread]).tolist() if state.unread else []
+    first = step - len(losses) + 1
     for offset, loss in enumerate(losses):
         if loss - loss != 0:  # neither infinity nor NaN minus itself is 0
             with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
-                where = first_bad_layer(state.network, batch.images)
+                where = "not looked for" if images is None else first_bad_layer(state.network, images)
             raise NonFiniteLoss(_non_finite(loss, first + offset, where, course.recipe))
-    size = course.batch_size
-    state.position.loss_sum += size * sum(losses)
+        state.position.loss_sum += course.batch_size * loss
     state.position.correct += sum(right)
-    state.position.seen += size * len(losses)
-    unread.clear()
+    state.position.seen += course.batch_size * len(losses)
+    state.unread.clear()
 
 
 def _non_finite(loss: float, step: int, where: str, recipe: Recipe) -> str:

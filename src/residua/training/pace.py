@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from residua.training.loop import Course, take_steps
+from residua.training.loop import Course, forward_of, take_steps
 from residua.training.optimizers import optimizer_for
 from residua.training.state import State
 
@@ -23,16 +23,23 @@ def seconds_per_epoch(course: Course, state: State) -> float:
         network=network,
         optimizer=optimizer_for(network, course.recipe.optimizer, stage_decay=course.recipe.stage_decay),
     )
-    forward = torch.compile(network) if course.recipe.compile else network
-    walk = take_steps(replace(course, forward=forward), trial)
+    walk = take_steps(replace(course, forward=forward_of(network, course.recipe)), trial)
     for _ in range(_WARM_STEPS):
         next(walk, None)
+    _wait(course.device)
     began, taken = time.perf_counter(), 0
     for _ in range(_MEASURED_STEPS):
         taken += next(walk, None) is not None
+    _wait(course.device)
     per_step = (time.perf_counter() - began) / max(1, taken)
     held_out = len(course.dataset.validation) if course.dataset.validation else 0
     return per_step * (course.steps_per_epoch + _EVALUATION_SHARE * held_out / course.batch_size)
+
+
+def _wait(device: torch.device) -> None:
+    """Waits until a GPU has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def affordable_epochs(minutes: float, seconds_per_epoch: float) -> int:

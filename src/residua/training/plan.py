@@ -21,12 +21,12 @@ from residua.networks.weights import published
 from residua.training import transfer
 from residua.training.choice import (
     DEFAULT_MINUTES,
-    FINE_TUNED,
     PHOTOGRAPH_SIDE,
     Choice,
     Ladder,
     Processor,
     choose,
+    fine_tuned,
     ladder,
 )
 from residua.training.recipe import Recipe, recipe
@@ -106,6 +106,8 @@ class Plan:
     """What it starts from; None is nothing."""
     remarks: tuple[str, ...] = ()
     """What the user should know besides."""
+    said: tuple[str, ...] = ()
+    """Of a run that is read again: the headline and the notes of its beginning."""
     began: float
     """When the reading of the data began, on `time.perf_counter`'s clock."""
     inspection: cost.Inspection
@@ -113,6 +115,8 @@ class Plan:
     @property
     def headline(self) -> str:
         """Says in one line what will be trained, for how long, and why this."""
+        if self.said:
+            return self.said[0]
         epochs = f"{self.epochs} epoch{'s' * (self.epochs > 1)}"
         return (
             f"{self.network_name} ({self.inspection.parameters:,} parameters), {epochs}, "
@@ -123,6 +127,8 @@ class Plan:
     @property
     def notes(self) -> tuple[str, ...]:
         """Returns what the user should know before it starts."""
+        if self.said:
+            return (*self.said[1:], *self.remarks)
         train, classes = self.dataset.train, len(self.dataset.classes)
         few = len(train.labels) < _FEW_IMAGES_A_CLASS * classes and self.side >= PHOTOGRAPH_SIDE and not self.start
         warning = (
@@ -145,7 +151,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         BadData: If the source cannot be used.
         BadNetwork: If the network does not fit the images; both ways out are commands ready to copy.
     """
-    began = time.perf_counter()
+    began, given = time.perf_counter(), asked
     asked = _with_factory(asked)
     settings = _by_room(asked.settings)
     base = configuration.with_settings(recipe(asked.recipe or "default"), settings["recipe"])
@@ -161,6 +167,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     if start is not None:
         dataset = replace(dataset, preprocessing=start.preprocessing(dataset.preprocessing))
         base = configuration.with_settings(recipe(asked.recipe or "transfer"), settings["recipe"])
+        base = replace(base, per_pixel_mean=base.per_pixel_mean and start.mean is None)
     chosen = _chosen(asked, dataset, processor, settings["network"], start=start)
     specification = (
         start.network.spec if start else _specification(asked.network or chosen.network, dataset, settings["network"])
@@ -170,7 +177,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     epochs = asked.epochs or base.epochs or chosen.epochs
     augment = _augment(base, dataset)
     return Plan(
-        asked=asked,
+        asked=given,
         dataset=dataset,
         specification=specification,
         network_name=start.name if start else chosen.network,
@@ -251,7 +258,8 @@ def _start(
         return _local_start(asked, weights, dataset), ()
     if isinstance(asked.network, NetworkSpec):
         raise BadSetting(f"{weights} belong to networks by name; name one, such as --network resnet50")
-    network = asked.network or _chosen(asked, dataset, processor, settings, steps=_published_ladder(weights)).network
+    steps = _published_ladder(weights, dataset)
+    network = asked.network or _chosen(asked, dataset, processor, settings, steps=steps).network
     try:
         start = transfer.from_published(network, weights, dataset, seed=asked.seed, progress=progress)
     except DownloadFailed as error:
@@ -261,16 +269,17 @@ def _start(
     return start, (_TOLD_OF_PUBLISHED,) if asked.weights is None else ()
 
 
-def _published_ladder(weights: str) -> Ladder:
+def _published_ladder(weights: str, dataset: Dataset) -> Ladder:
     """Returns the networks that there are such weights for.
 
     Raises:
         BadSetting: If there are none.
     """
-    networks = tuple(name for name in FINE_TUNED.networks if published.has(name, weights))
+    steps = fine_tuned(min(dataset.preprocessing.image_size))
+    networks = tuple(name for name in steps.networks if published.has(name, weights))
     if not networks:
-        published.find(FINE_TUNED.networks[0], weights)
-    return replace(FINE_TUNED, networks=networks)
+        published.find(steps.networks[0], weights)
+    return replace(steps, networks=networks)
 
 
 def _is_usual(asked: TrainSpec, dataset: Dataset, settings: list[str]) -> bool:
@@ -328,7 +337,7 @@ def _chosen(
         cores=machine.cores(),
         minutes=asked.minutes,
         network=name,
-        steps=FINE_TUNED if start else steps,
+        steps=fine_tuned(min(shape[1:])) if start else steps,
         multiply_adds=multiply_adds,
     )
 

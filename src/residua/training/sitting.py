@@ -1,27 +1,27 @@
 """One process's share of a run: from its start, or its resumption, to its end or its interruption."""
 
 import contextlib
+import copy
 import shlex
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from torch import Tensor
 
 from residua import evaluation, files
 from residua.data.dataset import Part
-from residua.errors import Interrupted, NonFiniteLoss, Terminated
+from residua.errors import Interrupted, NonFiniteLoss, NotSaved, Terminated
 from residua.evaluation import Outcome
-from residua.networks.checkpointing import checkpointed
 from residua.networks.network import ResidualNetwork, build
 from residua.training import checkpoint, pace
 from residua.training.finish import finish
 from residua.training.interrupts import StopRequest, stop_on_signals
-from residua.training.loop import Course, take_steps
+from residua.training.loop import Course, forward_of, read_losses, take_steps
 from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
 from residua.training.optimizers import optimizer_for
 from residua.training.plan import Plan
@@ -37,14 +37,16 @@ _SAVING_SHARE = 1 / 20
 class Saver:
     """Saves the state when its time has come."""
 
-    def __init__(self, state: State, folder: Path, *, seconds: float) -> None:
-        self._state, self._folder, self._seconds = state, folder, seconds
+    def __init__(self, course: Course, state: State, folder: Path) -> None:
+        self._course, self._state, self._folder = course, state, folder
+        self._seconds = course.recipe.checkpoint_seconds
         self._saved = time.perf_counter()
         self._took = 0.0
 
     def save(self) -> None:
-        """Saves now."""
+        """Saves now, after a look at the losses that were not read yet: what is not finite is not kept."""
         began = time.perf_counter()
+        read_losses(self._course, self._state, None, step=self._state.position.total_steps)
         checkpoint.save(self._state, self._folder)
         self._saved = time.perf_counter()
         self._took = self._saved - began
@@ -69,11 +71,9 @@ class Sitting:
 
     @classmethod
     def begin(cls, plan: Plan, observers: Sequence[Observer]) -> "Sitting":
-        network = plan.start.network if plan.start else build(plan.specification, seed=plan.asked.seed)
+        begun = copy.deepcopy(plan.start.network) if plan.start else None
+        network = begun or build(plan.specification, seed=plan.asked.seed)
         network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        forward: Callable[[Tensor], Tensor] = torch.compile(network) if plan.recipe.compile else network
-        if plan.recipe.checkpoint_activations:
-            forward = checkpointed(network)
         dataset = plan.dataset.to(plan.device)
         course = Course(
             dataset=dataset,
@@ -84,7 +84,7 @@ class Sitting:
             seed=plan.asked.seed,
             device=plan.device,
             bfloat16=plan.bfloat16,
-            forward=forward,
+            forward=forward_of(network, plan.recipe),
         )
         started = State(
             network=network,
@@ -95,7 +95,7 @@ class Sitting:
     def with_first_weights(self) -> "Sitting":
         """Returns the sitting with the weights that it starts from as first candidate, where they know the classes."""
         validation = self.course.dataset.validation
-        if self.plan.start is None or not self.plan.start.keeps_head or validation is None:
+        if self.plan.start is None or self.plan.start.head == "drawn" or validation is None:
             return self
         outcome = self._outcome(validation)
         self._consider(0, outcome)
@@ -127,6 +127,11 @@ class Sitting:
                     made.update(status="failed" if isinstance(error, NonFiniteLoss) else "stopped")
             for observer in self.observers:
                 observer.run_stopped()
+            if isinstance(error, OSError):
+                raise NotSaved(
+                    f"cannot write into {made.path} ({error.strerror or error}); mend that, then go on with "
+                    f"`residua train --resume {made.path}`"
+                ) from error
             raise
         self._tell_end(made)
 
@@ -136,7 +141,7 @@ class Sitting:
 
     def _train(self, made: Record, stop: StopRequest) -> None:
         position = self.state.position
-        saver = Saver(self.state, made.checkpoints, seconds=self.course.recipe.checkpoint_seconds)
+        saver = Saver(self.course, self.state, made.checkpoints)
         if position.total_steps == 0 and self.plan.start is not None:
             saver.save()
         with contextlib.closing(StepLog(made.path / "steps.jsonl", after=position.total_steps)) as log:
@@ -178,6 +183,12 @@ class Sitting:
         began = time.perf_counter()
         outcome = None if validation is None else self._outcome(validation)
         position = self.state.position
+        if outcome and not isfinite(outcome.loss):
+            raise NonFiniteLoss(
+                f"the validation loss is {outcome.loss} after epoch {position.epoch}; usual remedies: "
+                f"--set optimizer.learning_rate={self.course.recipe.optimizer.learning_rate / 10:g}, "
+                "--set gradient_clip_norm=1, --set precision=float32"
+            )
         position.seconds += time.perf_counter() - began
         row = EpochEnded(
             epoch=position.epoch,

@@ -46,6 +46,8 @@ class State:
     best_epoch: int | None = None
     """0 is what the run started from."""
     best_loss: float | None = None
+    unread: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    """Loss and number of right answers of the newest steps, where the device has not been waited for yet."""
     best_accuracy: float = 0.0
     """On the validation part, so far."""
 

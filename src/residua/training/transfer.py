@@ -5,11 +5,12 @@ features are the same in every epoch, so they are computed once and the head is 
 layers learn, earlier ones by smaller steps (`residua.training.recipe.transfer`).
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 import torch
@@ -21,9 +22,10 @@ from torch.nn import functional
 from residua import artifact
 from residua.data.dataset import Dataset, Part, Preprocessing
 from residua.data.loader import evaluation_batches
-from residua.errors import BadSetting
+from residua.errors import BadSetting, BadWeights
 from residua.networks import catalogue, surgery
 from residua.networks.network import ResidualNetwork, with_weights
+from residua.networks.spec import NetworkSpec
 from residua.networks.weights import published, reading
 from residua.training import record
 
@@ -55,8 +57,8 @@ class Start:
     mean: tuple[float, ...] | None = None
     """Of the pixels that it was trained on, one a channel; None where nobody knows."""
     std: tuple[float, ...] | None = None
-    keeps_head: bool = False
-    """Whether its head knows the run's classes already; else it was drawn afresh, or fitted."""
+    head: Literal["drawn", "fitted", "known"] = "drawn"
+    """Whether its head knows the run's classes from before, was fitted to them, or is drawn afresh."""
     name: str = "own"
     """Of the network, for the run's."""
 
@@ -99,7 +101,9 @@ def from_file(path: Path, network: str | None, dataset: Dataset, *, seed: int) -
         BadWeights: If the file cannot be read, or holds another network.
     """
     if artifact.describes(path):
-        return _from_artifact(artifact.load(path), str(path), network or path.stem, dataset, seed=seed)
+        kept = artifact.load(path)
+        _require_same(kept.specification, network, path)
+        return _from_artifact(kept, str(path.resolve()), network or path.stem, dataset, seed=seed)
     if network is None:
         raise BadSetting(f"{path} holds weights but not what they belong to; name the network: --network resnet50")
     whole = with_weights(*reading.read_for(path, catalogue.specification(network)))
@@ -115,7 +119,7 @@ def from_run(run: str, dataset: Dataset, *, deepen: tuple[int, int] | None, seed
     """
     found = record.find(run).require_finished()
     name = str(found.read("run")["network"])
-    start = _from_artifact(artifact.load(found.model), str(found.path), name, dataset, seed=seed)
+    start = _from_artifact(artifact.load(found.model), str(found.path.resolve()), name, dataset, seed=seed)
     if deepen is None:
         return start
     stage, blocks = deepen
@@ -131,7 +135,7 @@ def fit_head(start: Start, dataset: Dataset, *, device: torch.device, progress: 
     them), its L2 strength chosen by the loss on the validation part. Solved to convergence: what gradient steps on
     the head would approach.
     """
-    network = start.network.to(device).eval()
+    network = copy.deepcopy(start.network).to(device).eval()
     seen, labels = _features(network, _sample(dataset.train), dataset.preprocessing, device, progress)
     held = dataset.validation
     if held is not None:
@@ -145,12 +149,23 @@ def fit_head(start: Start, dataset: Dataset, *, device: torch.device, progress: 
     with torch.no_grad():
         network.head.weight.copy_(weight)
         network.head.bias.copy_(bias)
-    return replace(start, network=network.cpu(), keeps_head=True)
+    return replace(start, network=network.cpu(), head="fitted")
+
+
+def _require_same(found: NetworkSpec, network: str | None, path: Path) -> None:
+    """Checks that a file holds the network that the user named."""
+    if network is None:
+        return
+    named = catalogue.specification(network, classes=found.classes, in_channels=found.in_channels)
+    if named != found:
+        raise BadWeights(f"{path} holds another network than {network}; leave out --network")
 
 
 def _from_artifact(kept: artifact.Artifact, origin: str, name: str, dataset: Dataset, *, seed: int) -> Start:
-    same = kept.classes == dataset.classes
+    same = set(kept.classes) == set(dataset.classes)
     network = kept.network()
+    if same:
+        _reorder(network, [kept.classes.index(name) for name in dataset.classes])
     seen = kept.preprocessing
     known = len(seen.mean) == seen.channels
     return Start(
@@ -159,9 +174,16 @@ def _from_artifact(kept: artifact.Artifact, origin: str, name: str, dataset: Dat
         network=_fitting(network, dataset, seed=seed, keep_head=same),
         mean=seen.mean if known else None,
         std=seen.std if known else None,
-        keeps_head=same,
+        head="known" if same else "drawn",
         name=name,
     )
+
+
+@torch.no_grad()
+def _reorder(network: ResidualNetwork, order: list[int]) -> None:
+    """Gives the head's outputs another order: classes are matched by name, never by position."""
+    network.head.weight.copy_(network.head.weight[order].clone())
+    network.head.bias.copy_(network.head.bias[order].clone())
 
 
 def _fitting(network: ResidualNetwork, dataset: Dataset, *, seed: int, keep_head: bool = False) -> ResidualNetwork:

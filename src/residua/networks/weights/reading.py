@@ -29,8 +29,8 @@ PREFIXES = ("module.", "_orig_mod.")
 class Naming:
     """Whose names a file's tensors have, and the way from them to residua's."""
 
-    mark: str
-    """A name that every file of theirs has, and nobody else's: that of the first convolution's weight."""
+    marks: tuple[str, ...]
+    """Names of which every file of theirs has one, and nobody else's: of the first convolution's weight."""
     head: str
     """The name of the head's weight."""
     translated: Callable[[Mapping[str, Tensor], NetworkSpec], dict[str, Tensor]]
@@ -41,8 +41,10 @@ def _own(tensors: Mapping[str, Tensor], spec: NetworkSpec) -> dict[str, Tensor]:
 
 
 NAMINGS: Mapping[str, Naming] = {
-    "residua": Naming(mark="stem.convolution.weight", head="head.weight", translated=_own),
-    "torchvision": Naming(mark=torchvision.MARK, head="fc.weight", translated=torchvision.from_torchvision),
+    "residua": Naming(
+        marks=("stem.convolution.weight", "stem.convolution1.weight"), head="head.weight", translated=_own
+    ),
+    "torchvision": Naming(marks=(torchvision.MARK,), head="fc.weight", translated=torchvision.from_torchvision),
 }
 """The names that are understood; the next ones are a file and a line here."""
 
@@ -72,7 +74,8 @@ def read_for(path: Path, spec: NetworkSpec) -> tuple[NetworkSpec, dict[str, Tens
     naming = _naming(tensors, path)
     if naming.head not in tensors:
         raise BadWeights(f"{path}: the weights lack {naming.head}; save model.state_dict() whole")
-    classes, channels = len(tensors[naming.head]), tensors[naming.mark].shape[1]
+    first = next(mark for mark in naming.marks if mark in tensors)
+    classes, channels = len(tensors[naming.head]), tensors[first].shape[1]
     spec = replace(spec, classes=classes, in_channels=channels)
     return spec, read_weights(path, spec)
 
@@ -98,7 +101,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def _naming(tensors: Mapping[str, Tensor], path: Path) -> "Naming":
     """Returns whose names the tensors have."""
     for naming in NAMINGS.values():
-        if naming.mark in tensors:
+        if any(mark in tensors for mark in naming.marks):
             return naming
     raise BadWeights(
         f"{path} has names of no known kind, such as {next(iter(tensors))}; "
