@@ -40,8 +40,8 @@ def test_a_specification_is_told_its_nearest_name():
     spec = replace(catalogue.specification("resnet20"), blocks=(3, 3, 4))
     nearest = residua.inspect(spec).nearest  # type: ignore[union-attr]
     assert nearest is not None
-    assert nearest.name == "resnet8"
-    assert nearest.differences == (("blocks", [1, 1, 1], [3, 3, 4]),)
+    assert nearest.name == "resnet20"
+    assert nearest.differences == (("blocks", [3, 3, 3], [3, 3, 4]),)
     assert residua.inspect("resnet20", classes=3).nearest is None  # type: ignore[union-attr]
 
 
