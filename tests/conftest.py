@@ -4,6 +4,11 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,3 +35,37 @@ def coloured_folder(tmp_path: Path) -> Path:
             pixels[:, :, channel] += 100
             Image.fromarray(pixels).save(tmp_path / "colours" / name / f"{index:02d}.png")
     return tmp_path / "colours"
+
+
+@pytest.fixture
+def internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A loopback server in the publisher's place: one file for resnet18, drawn with seed 9; yields its folder."""
+    from residua.networks import catalogue
+    from residua.networks.network import build
+    from residua.networks.weights import published, torchvision
+
+    served, spec = tmp_path / "served", catalogue.specification("resnet18")
+    served.mkdir()
+    torch.save(torchvision.to_torchvision(build(spec, seed=9).state_dict(), spec), served / "resnet18-test.pth")
+    digest = hashlib.sha256((served / "resnet18-test.pth").read_bytes()).hexdigest()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments) -> None:
+            super().__init__(*arguments, directory=str(served))
+
+        def log_message(self, format: str, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    row = replace(
+        published.find("resnet18", "torchvision:IMAGENET1K_V1"),
+        address=f"http://127.0.0.1:{server.server_port}/resnet18-test.pth",
+        checksum=f"sha256:{digest[:8]}",
+    )
+    monkeypatch.setattr(published, "PUBLISHED", {"torchvision": (row,)})
+    monkeypatch.setenv("RESIDUA_WEIGHTS", str(tmp_path / "cache"))
+    monkeypatch.delenv("RESIDUA_OFFLINE", raising=False)
+    yield served
+    server.shutdown()
+    server.server_close()

@@ -1,9 +1,5 @@
 """Published networks as they are used: weights, classes and preprocessing together. A loopback server stands in."""
 
-import hashlib
-import http.server
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,36 +22,6 @@ SPEC = catalogue.specification("resnet18")
 
 
 @pytest.fixture
-def internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that is served under the publisher's name, with one file of the test's own for resnet18."""
-    served = tmp_path / "served"
-    served.mkdir()
-    torch.save(torchvision.to_torchvision(build(SPEC, seed=5).state_dict(), SPEC), served / "resnet18.pth")
-    digest = hashlib.sha256((served / "resnet18.pth").read_bytes()).hexdigest()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments) -> None:
-            super().__init__(*arguments, directory=str(served))
-
-        def log_message(self, format: str, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    row = replace(
-        published.find("resnet18", "torchvision"),
-        address=f"http://127.0.0.1:{server.server_port}/resnet18.pth",
-        checksum=f"sha256:{digest[:8]}",
-    )
-    monkeypatch.setattr(published, "PUBLISHED", {"torchvision": (row,)})
-    monkeypatch.setenv("RESIDUA_WEIGHTS", str(tmp_path / "cache"))
-    monkeypatch.delenv("RESIDUA_OFFLINE", raising=False)
-    yield served
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
 def image(tmp_path: Path) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (301, 420, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "image.png")
@@ -71,7 +37,7 @@ def test_a_published_network_answers_with_its_classes(image: Path) -> None:
     left, top = round((picture.width - 224) / 2), 16
     x = np.asarray(picture.crop((left, top, left + 224, top + 224))).transpose(2, 0, 1) / 255
     x = (x - np.array([0.485, 0.456, 0.406])[:, None, None]) / np.array([0.229, 0.224, 0.225])[:, None, None]
-    logits = build(SPEC, seed=5).eval()(torch.from_numpy(x)[None].float())
+    logits = build(SPEC, seed=9).eval()(torch.from_numpy(x)[None].float())
     probabilities = logits.detach().softmax(1)[0]
     best = int(probabilities.argmax())
     assert prediction.label == published.imagenet_classes()[best]
@@ -80,14 +46,14 @@ def test_a_published_network_answers_with_its_classes(image: Path) -> None:
 
 def test_the_second_time_nothing_is_fetched(internet: Path) -> None:
     artifact.from_published("resnet18", "torchvision")
-    (internet / "resnet18.pth").unlink()
+    (internet / "resnet18-test.pth").unlink()
     assert artifact.from_published("resnet18", "torchvision").metrics["imagenet_top1_accuracy"] == 0.69758
 
 
 def test_build_takes_published_weights(internet: Path) -> None:
     network = residua.build("resnet18", weights="torchvision:IMAGENET1K_V1")
     assert isinstance(network, ResidualNetwork)
-    theirs = build(SPEC, seed=5).state_dict()
+    theirs = build(SPEC, seed=9).state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in network.state_dict().items())
     adapted = residua.build("resnet18", weights="torchvision", classes=7, in_channels=1, seed=3)
     assert adapted(torch.randn(1, 1, 64, 64)).shape == (1, 7)

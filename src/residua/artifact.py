@@ -15,6 +15,7 @@ from torch import Tensor
 
 from residua import configuration, files
 from residua.data.dataset import Preprocessing
+from residua.data.decoding import Progress
 from residua.errors import BadRun, ResiduaError
 from residua.networks import catalogue
 from residua.networks.network import ResidualNetwork, build
@@ -58,13 +59,13 @@ class Artifact:
         return network.eval()
 
 
-def from_published(network: str, weights: str, *, progress: files.Progress | None = None) -> Artifact:
+def from_published(network: str, weights: str, *, progress: Progress | None = None) -> Artifact:
     """Returns a network as it is published: with its weights, the 1000 classes of ImageNet and its preprocessing.
 
     Args:
         network: Catalogue name.
         weights: ``torchvision:IMAGENET1K_V2``, or ``torchvision`` for the network's best.
-        progress: Is told the bytes of the download.
+        progress: Is told what is fetched, the bytes so far and in all.
 
     Raises:
         BadSetting: If nobody publishes such weights for the network.
@@ -73,6 +74,7 @@ def from_published(network: str, weights: str, *, progress: files.Progress | Non
     """
     found = published.find(network, weights)
     specification = catalogue.specification(network)
+    told = None if progress is None else lambda done, total: progress(f"fetching {found.file}", done, total)
     return Artifact(
         specification=specification,
         classes=published.imagenet_classes(),
@@ -83,7 +85,7 @@ def from_published(network: str, weights: str, *, progress: files.Progress | Non
             mean=found.mean,
             std=found.std,
         ),
-        weights=reading.read_weights(published.fetch(found, progress=progress), specification),
+        weights=reading.read_weights(published.fetch(found, progress=told), specification),
         metrics={"imagenet_top1_accuracy": found.top1_accuracy / 100, "measured_by": found.publisher},
     )
 

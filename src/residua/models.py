@@ -65,8 +65,7 @@ def pretrained(network: str, weights: str = "torchvision") -> Predictor:
         DownloadFailed: With the address, the place for the file and its checksum.
     """
     with transfer_progress() as progress:
-        told = lambda done, total: progress(f"fetching {network}", done, total)  # noqa: E731
-        return Predictor(artifact.from_published(network, weights, progress=told))
+        return Predictor(artifact.from_published(network, weights, progress=progress))
 
 
 def list_networks() -> dict[str, str]:
@@ -86,8 +85,7 @@ def _with_weights(
         built = network_module.with_weights(*reading.read_for(path, spec))
     elif isinstance(network, str):
         with transfer_progress() as progress:
-            told = lambda done, total: progress(f"fetching {network}", done, total)  # noqa: E731
-            built = artifact.from_published(network, weights, progress=told).network()
+            built = artifact.from_published(network, weights, progress=progress).network()
     else:
         raise BadSetting(f"{weights} is no file, and published weights belong to networks by name")
     if in_channels is not None and in_channels != built.spec.in_channels:

@@ -1,8 +1,8 @@
 """What a run starts from: published weights, a file, a run, a deeper run; and the head on cached features."""
 
-import http.server
-import threading
-from collections.abc import Iterator
+import os
+import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from residua.data.spec import DataSpec
 from residua.errors import BadNetwork, BadRun, BadSetting, BadWeights, DownloadFailed
 from residua.networks import catalogue, surgery
 from residua.networks.network import build
-from residua.networks.weights import published, torchvision
 from residua.training import fit as fitting
 from residua.training import transfer
 from residua.training.fit import Fitted
@@ -59,40 +58,6 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = draws.normal(colour, 40, (96, 96, 3)).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(root / name / f"{index}.png")
     return root
-
-
-@pytest.fixture
-def internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A loopback server whose folder stands for the publisher's, with a resnet18 file of the test's own."""
-    served = tmp_path / "served"
-    served.mkdir()
-    spec = catalogue.specification("resnet18")
-    theirs = torchvision.to_torchvision(build(spec, seed=9).state_dict(), spec)
-    torch.save(theirs, served / "resnet18-test.pth")
-    import hashlib
-
-    digest = hashlib.sha256((served / "resnet18-test.pth").read_bytes()).hexdigest()
-    handler = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0),
-        lambda *a: handler(*a, directory=str(served)),  # pyright: ignore[reportCallIssue]
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    row = replace(
-        published.find("resnet18", "torchvision:IMAGENET1K_V1"),
-        address=f"http://127.0.0.1:{server.server_port}/resnet18-test.pth",
-        checksum=f"sha256:{digest[:8]}",
-    )
-    monkeypatch.setattr(published, "PUBLISHED", {"torchvision": (row,)})
-    monkeypatch.setenv("RESIDUA_WEIGHTS", str(tmp_path / "cache"))
-    monkeypatch.delenv("RESIDUA_OFFLINE", raising=False)
-    yield served
-    server.shutdown()
-    server.server_close()
-
-
-def head_weight(fitted: Fitted) -> torch.Tensor:
-    return artifact.load(fitted.record.model).weights["head.weight"]
 
 
 def test_a_run_starts_from_another_ones_weights(teacher: Fitted, shades: Path, tmp_path: Path) -> None:
@@ -166,8 +131,6 @@ def test_the_fitted_head_is_kept_where_no_epoch_is_better(teacher: Fitted, shade
 def test_a_stopped_fine_tuning_goes_on_to_the_same_result_without_its_teacher(
     teacher: Fitted, shades: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     copy = tmp_path / "teacher"
     shutil.copytree(teacher.record.path, copy)
     asked = TrainSpec(source=str(shades), weights=str(copy), epochs=3, settings=FLOAT32)
@@ -175,9 +138,6 @@ def test_a_stopped_fine_tuning_goes_on_to_the_same_result_without_its_teacher(
 
     def stop(event: Any) -> None:
         if (event.epoch, event.step) == (2, 1):
-            import os
-            import signal
-
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Exception, match="residua train --resume"):
@@ -294,6 +254,7 @@ def test_a_deepened_run_begins_with_the_old_ones_answers(teacher: Fitted, tmp_pa
         ({"weights": "torchvision", "network": "resnet20"}, BadSetting, "resnet"),
         ({"weights": "torchvision", "network": TINY}, BadSetting, "by name"),
         ({"deepen": (1, 1)}, BadSetting, "name its run"),
+        ({"deepen": (1, 1), "weights": "torchvision"}, BadSetting, "not of torchvision"),
     ],
 )
 def test_a_start_that_is_none_is_refused_in_one_line(changes: dict[str, Any], error: type, said: str) -> None:
@@ -306,7 +267,7 @@ def test_classes_in_another_order_are_matched_by_name(teacher: Fitted) -> None:
     kept = artifact.load(teacher.record.model)
     digits = sources.load(DataSpec(source="digits"))
     turned = replace(digits, classes=tuple(reversed(digits.classes)))
-    start = transfer.from_run(str(teacher.record.path), turned, deepen=None, seed=0)
+    start = transfer.from_run(str(teacher.record.path), turned, seed=0)
     assert start.head == "known"
     images = digits.preprocessing.normalise(digits.train.images[:8])
     with torch.no_grad():

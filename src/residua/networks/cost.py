@@ -19,7 +19,7 @@ from residua.errors import BadNetwork
 from residua.networks.blocks import PlainBlock, ResidualBlock, StochasticDepth
 from residua.networks.layers import FixedScale, Scale, Shift, SqueezeExcitation
 from residua.networks.nearest import Nearest
-from residua.networks.network import ResidualNetwork
+from residua.networks.network import ResidualNetwork, without_weights
 from residua.networks.shortcuts import (
     Addition,
     DropoutShortcut,
@@ -86,7 +86,7 @@ def inspect(network: NetworkSpec | ResidualNetwork, shape: Shape) -> Inspection:
             if the network holds a layer whose cost is not known.
     """
     if isinstance(network, NetworkSpec):
-        network = _without_weights(network)
+        network = without_weights(network)
     network.spec.require_fit(shape)
     signal = _Signal(shape=shape, side=1, step=1)
     parts: list[tuple[str, str, list[Row]]] = []
@@ -109,7 +109,7 @@ def inspect(network: NetworkSpec | ResidualNetwork, shape: Shape) -> Inspection:
 
 def parameters(spec: NetworkSpec) -> int:
     """Counts the trainable numbers of the network."""
-    return sum(parameter.numel() for parameter in _without_weights(spec).parameters())
+    return sum(parameter.numel() for parameter in without_weights(spec).parameters())
 
 
 def multiply_adds(spec: NetworkSpec, shape: Shape) -> int:
@@ -181,11 +181,6 @@ _KEEP_SHAPE = {
     nn.Sigmoid: "sigmoid",
     nn.Tanh: "tanh",
 }
-
-
-def _without_weights(spec: NetworkSpec) -> ResidualNetwork:
-    with torch.device("meta"):
-        return ResidualNetwork(spec)
 
 
 def _parts(network: ResidualNetwork) -> Iterable[tuple[str, str, str]]:

@@ -123,14 +123,19 @@ class ResidualNetwork(nn.Module):
         yield "head", self.head(pooled)
 
 
+def without_weights(spec: NetworkSpec) -> ResidualNetwork:
+    """Returns the network of ``spec`` with shapes and without values (on torch's meta device)."""
+    with torch.device("meta"):
+        return ResidualNetwork(spec)
+
+
 def with_weights(spec: NetworkSpec, weights: Mapping[str, Tensor]) -> ResidualNetwork:
     """Returns the network of ``spec`` around the tensors themselves, in evaluation mode.
 
     Raises:
         RuntimeError: If a tensor is missing, left over or misshapen; `residua.networks.weights` checks foreign ones.
     """
-    with torch.device("meta"):
-        network = ResidualNetwork(spec)
+    network = without_weights(spec)
     network.load_state_dict(dict(weights), assign=True)
     return network.eval()
 

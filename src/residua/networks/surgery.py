@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from residua.errors import BadNetwork, BadSetting
-from residua.networks.network import ResidualNetwork, build
+from residua.networks.network import ResidualNetwork, build, with_weights, without_weights
 from residua.networks.residual import without_shortcuts
 from residua.networks.spec import NetworkSpec
 
@@ -93,7 +93,7 @@ def plain_twin(network: nn.Module) -> nn.Module:
     if network.spec.is_plain:
         raise BadNetwork("the network is plain already: it has no shortcuts to take away")
     twin, kept = network.spec.plain_twin(), network.state_dict()
-    names = _without_weights(twin).state_dict()
+    names = without_weights(twin).state_dict()
     return _with_weights(twin, {name: kept[name] for name in names}, like=network)
 
 
@@ -144,18 +144,13 @@ def _one_in_old_blocks(name: str, tensor: Tensor, spec: NetworkSpec) -> Tensor:
     return torch.ones_like(tensor) if block < spec.blocks[stage] else tensor
 
 
-def _without_weights(spec: NetworkSpec) -> ResidualNetwork:
-    with torch.device("meta"):
-        return ResidualNetwork(spec)
-
-
 def _with_weights(spec: NetworkSpec, weights: Mapping[str, Tensor], *, like: ResidualNetwork) -> ResidualNetwork:
     """Builds a network around copies of the weights, on the device, in the type and in the mode of another."""
-    network, example = _without_weights(spec), next(like.parameters())
+    example = next(like.parameters())
     copies = {
         name: tensor.detach().to(example.device, example.dtype if tensor.is_floating_point() else None, copy=True)
         for name, tensor in weights.items()
     }
-    network.load_state_dict(copies, assign=True)
+    network = with_weights(spec, copies)
     network.freeze(like.frozen)
     return network.train(like.training)

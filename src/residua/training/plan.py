@@ -255,7 +255,10 @@ def _start(
         raise BadSetting(f"--set network.{settings[0]} is another network than the weights'; add --weights none")
     weights = asked.weights or transfer.USUAL
     if (":" not in weights and weights not in published.PUBLISHED) or Path(weights).exists():
-        return _local_start(asked, weights, dataset), ()
+        start = _local_start(asked, weights, dataset)
+        return start if asked.deepen is None else transfer.deepened(start, *asked.deepen, seed=asked.seed), ()
+    if asked.deepen is not None:
+        raise BadSetting(f"deepen adds blocks to the network of a run or a file, not of {weights}; name one of these")
     if isinstance(asked.network, NetworkSpec):
         raise BadSetting(f"{weights} belong to networks by name; name one, such as --network resnet50")
     steps = _published_ladder(weights, dataset)
@@ -297,7 +300,7 @@ def _local_start(asked: TrainSpec, weights: str, dataset: Dataset) -> Start:
         return transfer.from_file(path, asked.network, dataset, seed=asked.seed)
     if asked.network is not None:
         raise BadSetting(f"{weights} is a run and says which network it is; leave out --network")
-    return transfer.from_run(weights, dataset, deepen=asked.deepen, seed=asked.seed)
+    return transfer.from_run(weights, dataset, seed=asked.seed)
 
 
 def _with_factory(asked: TrainSpec) -> TrainSpec:

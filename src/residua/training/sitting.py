@@ -127,7 +127,7 @@ class Sitting:
                     made.update(status="failed" if isinstance(error, NonFiniteLoss) else "stopped")
             for observer in self.observers:
                 observer.run_stopped()
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # that one is of the terminal
                 raise NotSaved(
                     f"cannot write into {made.path} ({error.strerror or error}); mend that, then go on with "
                     f"`residua train --resume {made.path}`"
@@ -162,11 +162,10 @@ class Sitting:
                     saver.save_if_due()
 
     def _step_row(self, loss_sum: float) -> dict[str, Any]:
-        """Returns a line of the step log; the loss is None where it was not read from the device at this step."""
+        """Returns a line of the step log; the loss is None on a GPU, which is not waited for at every step."""
         position = self.state.position
-        read = position.loss_sum != loss_sum
-        every = self.course.device.type != "cuda"
-        loss = (position.loss_sum - loss_sum) / self.course.batch_size if read and every else None
+        waits = self.course.device.type != "cuda"
+        loss = (position.loss_sum - loss_sum) / self.course.batch_size if waits else None
         return {"step": position.total_steps, "epoch": position.epoch, "loss": loss}
 
     def _interrupt(self, made: Record, saver: "Saver", stop: StopRequest) -> None:

@@ -7,7 +7,6 @@ layers learn, earlier ones by smaller steps (`residua.training.recipe.transfer`)
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, final
@@ -21,6 +20,7 @@ from torch.nn import functional
 
 from residua import artifact
 from residua.data.dataset import Dataset, Part, Preprocessing
+from residua.data.decoding import Progress
 from residua.data.loader import evaluation_batches
 from residua.errors import BadSetting, BadWeights
 from residua.networks import catalogue, surgery
@@ -29,7 +29,6 @@ from residua.networks.spec import NetworkSpec
 from residua.networks.weights import published, reading
 from residua.training import record
 
-PUBLISHER = "torchvision"
 USUAL = "torchvision:IMAGENET1K_V1"
 """What photographs are fine-tuned from unless asked otherwise. The later V2 classify ImageNet better with the help of
 label smoothing and mixing, losses whose features transfer less well (Kornblith et al. 2021, arXiv:2010.16402)."""
@@ -40,8 +39,6 @@ _UNCHOSEN = 1e-2
 _ITERATIONS = 300
 _MOST_IMAGES = 20_000
 _BATCH_SIZE = 64
-
-Progress = Callable[[str, int, int | None], None]
 
 
 @final
@@ -79,10 +76,7 @@ def from_published(network: str, weights: str, dataset: Dataset, *, seed: int, p
         DownloadFailed: If they cannot be fetched.
     """
     found = published.find(network, weights)
-    told = None if progress is None else lambda done, total: progress(f"fetching {found.file}", done, total)
-    path = published.fetch(found, progress=told)
-    spec = catalogue.specification(network)
-    whole = with_weights(spec, reading.read_weights(path, spec))
+    whole = artifact.from_published(network, weights, progress=progress).network()
     return Start(
         origin=found.title,
         says=f"from {found.title} ({found.top1_accuracy:.1f} % on ImageNet)",
@@ -107,25 +101,32 @@ def from_file(path: Path, network: str | None, dataset: Dataset, *, seed: int) -
     if network is None:
         raise BadSetting(f"{path} holds weights but not what they belong to; name the network: --network resnet50")
     whole = with_weights(*reading.read_for(path, catalogue.specification(network)))
-    return Start(origin=str(path), says=f"from {path.name}", network=_fitting(whole, dataset, seed=seed), name=network)
+    return Start(
+        origin=str(path.resolve()), says=f"from {path.name}", network=_fitting(whole, dataset, seed=seed), name=network
+    )
 
 
-def from_run(run: str, dataset: Dataset, *, deepen: tuple[int, int] | None, seed: int) -> Start:
-    """Returns a finished run's network, with more identity blocks where ``deepen`` says (stage, blocks).
+def from_run(run: str, dataset: Dataset, *, seed: int) -> Start:
+    """Returns a finished run's network.
 
     Raises:
         BadRun: If there is no such finished run.
-        BadNetwork: If no identity block fits the network.
     """
     found = record.find(run).require_finished()
     name = str(found.read("run")["network"])
-    start = _from_artifact(artifact.load(found.model), str(found.path.resolve()), name, dataset, seed=seed)
-    if deepen is None:
-        return start
-    stage, blocks = deepen
+    return _from_artifact(artifact.load(found.model), str(found.path.resolve()), name, dataset, seed=seed)
+
+
+def deepened(start: Start, stage: int, blocks: int, *, seed: int) -> Start:
+    """Returns the start with identity blocks added to a stage, which change none of its answers.
+
+    Raises:
+        BadNetwork: If no identity block fits the network, with the reason.
+        BadSetting: If there is no such stage.
+    """
     deeper = surgery.deepen(start.network, stage, blocks, seed=seed)
     added = f"{blocks} identity block{'s' * (blocks > 1)} at the end of stage {stage}"
-    return replace(start, network=deeper, says=f"{start.says}, with {added}", name=f"{name}-deepened")
+    return replace(start, network=deeper, says=f"{start.says}, with {added}", name=f"{start.name}-deepened")
 
 
 def fit_head(start: Start, dataset: Dataset, *, device: torch.device, progress: Progress | None = None) -> Start:

@@ -56,11 +56,7 @@ def read_weights(path: Path, spec: NetworkSpec) -> dict[str, Tensor]:
         BadNetwork: If the names are torchvision's and it has no network like ``spec``.
         BadWeights: If the file cannot be read (`read_tensors`) or holds another network's; names the file.
     """
-    tensors = read_tensors(path)
-    try:
-        return _naming(tensors, path).translated(tensors, spec)
-    except BadWeights as error:
-        raise BadWeights(f"{path}: {error}") from None
+    return _translated(read_tensors(path), spec, path)
 
 
 def read_for(path: Path, spec: NetworkSpec) -> tuple[NetworkSpec, dict[str, Tensor]]:
@@ -77,7 +73,7 @@ def read_for(path: Path, spec: NetworkSpec) -> tuple[NetworkSpec, dict[str, Tens
     first = next(mark for mark in naming.marks if mark in tensors)
     classes, channels = len(tensors[naming.head]), tensors[first].shape[1]
     spec = replace(spec, classes=classes, in_channels=channels)
-    return spec, read_weights(path, spec)
+    return spec, _translated(tensors, spec, path)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -96,6 +92,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if read is None:
         raise BadWeights(f"{path} is of no known kind; give a file that ends in {_ENDINGS}")
     return _without_prefixes(_tensors(read(path), path))
+
+
+def _translated(tensors: Mapping[str, Tensor], spec: NetworkSpec, path: Path) -> dict[str, Tensor]:
+    try:
+        return _naming(tensors, path).translated(tensors, spec)
+    except BadWeights as error:
+        raise BadWeights(f"{path}: {error}") from None
 
 
 def _naming(tensors: Mapping[str, Tensor], path: Path) -> "Naming":

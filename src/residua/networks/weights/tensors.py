@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from residua.errors import BadWeights
-from residua.networks.network import ResidualNetwork
+from residua.networks.network import without_weights
 from residua.networks.spec import NetworkSpec
 
 _COUNTER = "num_batches_tracked"
@@ -15,8 +15,7 @@ _WAY_OUT = "choose the network, the classes and the channels that they were made
 
 def tensors_of(spec: NetworkSpec) -> dict[str, Tensor]:
     """Returns the network's parameters and buffers by name, with shapes and kinds but without values."""
-    with torch.device("meta"):
-        return ResidualNetwork(spec).state_dict()
+    return without_weights(spec).state_dict()
 
 
 def fitted(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
