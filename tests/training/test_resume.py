@@ -184,6 +184,25 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.parametrize("name", ["metrics.jsonl", "result.json", "model.safetensors"])
+def test_a_disk_that_fills_between_checkpoints_is_one_line_too(
+    whole: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    real = files.write
+
+    def write(path: Path, content: Any) -> None:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, content)
+
+    monkeypatch.setattr(files, "write", write)
+    with pytest.raises(NotSaved, match=r"cannot write into .*No space left on device.*--resume"):
+        fitting.fit(plan(ASKED), out=tmp_path / "run")
+    monkeypatch.undo()
+    fitting.resume(Record(tmp_path / "run"))
+    assert_same(tmp_path / "run", whole)
+
+
 def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
     network = torch.nn.Linear(2, 2)
     state = State(network=network, optimizer=torch.optim.SGD(network.parameters(), lr=0.1))

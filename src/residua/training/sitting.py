@@ -5,7 +5,7 @@ import copy
 import shlex
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -31,6 +31,18 @@ from residua.training.steplog import StepLog
 
 _SAVING_SHARE = 1 / 20
 """Of the time goes into writing checkpoints, at most."""
+
+
+@contextlib.contextmanager
+def _writing_into(made: Record) -> Iterator[None]:
+    """Turns a write that fails into one line with the way to go on."""
+    try:
+        yield
+    except OSError as error:
+        raise NotSaved(
+            f"cannot write into {made.path} ({error.strerror or error}); mend that, then go on with "
+            f"`residua train --resume {made.path}`"
+        ) from error
 
 
 @final
@@ -120,18 +132,14 @@ class Sitting:
             with stop_on_signals() as stop:
                 self._tell_start(made)
                 self._train(made, stop)
-                finish(made, self.plan, self.network, self.state, seconds=time.perf_counter() - self.plan.began)
+                with _writing_into(made):
+                    finish(made, self.plan, self.network, self.state, seconds=time.perf_counter() - self.plan.began)
         except BaseException as error:
             if not isinstance(error, Interrupted) and made.status == "training":
                 with contextlib.suppress(OSError):  # on a full disk the checkpoint before is what counts
                     made.update(status="failed" if isinstance(error, NonFiniteLoss) else "stopped")
             for observer in self.observers:
                 observer.run_stopped()
-            if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # that one is of the terminal
-                raise NotSaved(
-                    f"cannot write into {made.path} ({error.strerror or error}); mend that, then go on with "
-                    f"`residua train --resume {made.path}`"
-                ) from error
             raise
         self._tell_end(made)
 
@@ -204,7 +212,8 @@ class Sitting:
         if outcome:
             self._consider(row.epoch, outcome)
         self.state.begin_next_epoch()
-        files.write_json_lines(made.path / "metrics.jsonl", [asdict(row) for row in self.state.history])
+        with _writing_into(made):
+            files.write_json_lines(made.path / "metrics.jsonl", [asdict(row) for row in self.state.history])
         for observer in self.observers:
             observer.epoch_ended(row)
 
