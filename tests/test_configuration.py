@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from residua.configuration import check_choices, from_json, setting_names, to_json, with_settings
 from residua.errors import BadSetting
+from residua.networks import catalogue
+from residua.training.recipe import recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +81,10 @@ def test_names_are_those_that_settings_take():
     names = setting_names(Outer())
     assert "inner.rate" in names
     assert "inner" not in names
+
+
+def test_none_is_a_word_where_a_field_has_it():
+    """``--set network.shortcut=none`` means the plain network, ``flip=none`` no flip; elsewhere none is absence."""
+    assert with_settings(recipe("default"), ["flip=none", "averaging.kind=none"]).flip == "none"
+    assert with_settings(recipe("he2015"), ["epochs=none"]).epochs is None
+    assert with_settings(catalogue.specification("resnet20"), ["shortcut=none"]).shortcut == "none"

@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import log_loss
 
 from residua.data.dataset import Part, Preprocessing
-from residua.evaluation import Outcome, accuracy_interval, calibration_error, evaluate, metrics, reliability
+from residua.evaluation import Outcome, accuracy_interval, calibration_error, evaluate, metrics, reliability, views_of
 
 PLAIN = Preprocessing(image_size=(4, 4), channels=1, mean=(0.0,), std=(1.0,))
 
@@ -68,3 +68,32 @@ def test_every_image_is_asked_once_in_order_and_the_mode_comes_back():
 
 def test_a_loss_of_ln_k_is_chance():
     assert outcome_of([[0.25] * 4] * 3, [0, 1, 2]).loss == pytest.approx(math.log(4))
+
+
+def test_six_views_are_an_image_and_two_shifts_each_mirrored_too():
+    """Half of the weight on the image and its mirror image, a quarter on each corner's pair (Jordan 2024, §3.6)."""
+    images = torch.arange(2 * 16.0).view(2, 1, 4, 4)
+    framed = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="reflect")
+    expected = []
+    for weight, top in ((0.25, 1), (0.125, 0), (0.125, 2)):
+        view = framed[:, :, top : top + 4, top : top + 4]
+        expected += [(weight, view), (weight, view.flip(3))]
+    found = list(views_of(images, "six"))
+    assert [weight for weight, _ in found] == [weight for weight, _ in expected]
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(found, expected, strict=True))
+    assert torch.equal(found[0][1], images)
+    assert [weight for weight, _ in views_of(images, "mirror")] == [0.5, 0.5]
+
+
+def test_logits_of_views_are_averaged():
+    """A network that reads the left half minus the right one gives 0 for an image and its mirror image together."""
+
+    class Sides(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack([x[..., :2].sum((1, 2, 3)), x[..., 2:].sum((1, 2, 3))], dim=1)
+
+    images = torch.randint(256, (5, 1, 4, 4), dtype=torch.uint8)
+    part = Part(name="test", images=images, labels=torch.zeros(5, dtype=torch.int64), files=tuple("abcde"))
+    once, mirrored = (evaluate(Sides(), part, PLAIN, device=torch.device("cpu"), views=v) for v in ("one", "mirror"))
+    assert (once.logits[:, 0] != once.logits[:, 1]).any()
+    torch.testing.assert_close(mirrored.logits[:, 0], mirrored.logits[:, 1])

@@ -113,8 +113,10 @@ def _parse(text: str) -> Any:
 
 
 def _fit(hint: Any, value: Any, name: str) -> Any:
-    """Returns ``value`` as the type ``hint``, or raises `BadSetting`."""
+    """Returns ``value`` as the type ``hint``, or raises `BadSetting`; ``none`` stays a word in fields of words."""
     origin, choices = get_origin(hint), get_args(hint)
+    if value is None and (hint is str or "none" in choices):
+        return "none"
     if origin is Literal:
         if value not in choices:
             raise BadSetting(f"{name}: {unknown('choice', str(value), map(str, choices))}")
@@ -138,6 +140,8 @@ def _fit(hint: Any, value: Any, name: str) -> Any:
 
 
 def _fit_any(choices: tuple[Any, ...], value: Any, name: str) -> Any:
+    if value is None and type(None) in choices:
+        return None
     for choice in choices:
         try:
             return _fit(choice, value, name)

@@ -3,8 +3,9 @@
 Notation: n images, k classes. Probabilities are the softmax of the network's logits.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from torch.nn import functional
 from residua.data.dataset import Part, Preprocessing
 from residua.data.loader import evaluation_batches
 
+Views = Literal["one", "mirror", "six"]
+"""How often an image is looked at: as it is, mirrored too, or six times (`views_of`)."""
 _RELIABILITY_BINS = 10
 _BATCH_SIZE = 256
 
@@ -58,19 +61,40 @@ def evaluate(
     *,
     device: torch.device,
     bfloat16: bool = False,
+    views: Views = "one",
 ) -> Outcome:
     """Asks the network, in evaluation mode, about every image of a part once and in order.
 
-    The network's mode is restored. In float32 unless ``bfloat16``, which training uses between epochs.
+    The network's mode is restored. In float32 unless ``bfloat16``, which training uses between epochs. Of several
+    ``views`` the logits are averaged.
     """
     was_training = network.training
     network.eval()
     logits = []
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         for batch in evaluation_batches(part, batch_size=_BATCH_SIZE, preprocessing=preprocessing, device=device):
-            logits.append(network(batch.images).float().cpu())
+            seen = sum(weight * network(view).float() for weight, view in views_of(batch.images, views))
+            logits.append(torch.as_tensor(seen).cpu())
     network.train(was_training)
     return Outcome(logits=torch.cat(logits).clone(), labels=part.labels.cpu())
+
+
+def views_of(images: Float[Tensor, "b c h w"], views: Views) -> Iterator[tuple[float, Float[Tensor, "b c h w"]]]:
+    """Yields the views of a batch, each with its weight: Jordan 2024 (arXiv:2404.00498), §3.6 and Listing 4.
+
+    ``mirror``: the image and its mirror image; ``six``: these with half of the weight, and both of them shifted by a
+    pixel to either corner, over a border that mirrors the image.
+    """
+    if views == "one":
+        yield 1.0, images
+        return
+    height, width = images.shape[2:]
+    framed = functional.pad(images, (1, 1, 1, 1), mode="reflect")
+    places = {"mirror": ((1.0, 1),), "six": ((0.5, 1), (0.25, 0), (0.25, 2))}[views]
+    for weight, corner in places:
+        view = framed[:, :, corner : corner + height, corner : corner + width]
+        yield weight / 2, view
+        yield weight / 2, view.flip(3)
 
 
 def metrics(outcome: Outcome, classes: tuple[str, ...]) -> dict[str, Any]:

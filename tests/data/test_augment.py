@@ -166,3 +166,53 @@ def test_settings_that_mean_nothing_are_refused():
         AugmentSpec(flip="alternate")  # type: ignore[arg-type]
     with pytest.raises(BadSetting, match="crop_padding is -1"):
         AugmentSpec(crop_padding=-1)
+
+
+def test_a_resized_crop_is_a_window_of_the_image_enlarged(numbered: Callable[..., Part]):
+    """Beside Pillow-free slow sampling: output pixel (i, j) reads the window at ((i + ½)/h, (j + ½)/w), bilinearly."""
+    ramp = torch.arange(32).view(1, 1, 1, 32).expand(1, 3, 32, 32) * 8
+    images = ramp.to(torch.uint8).repeat(200, 1, 1, 1)
+    cropped = augment(images, torch.arange(200), AugmentSpec(crop_smallest_area=0.25), at=NOW).float()
+    row = cropped[:, 0, 16]
+    steps = row.diff(dim=1)[:, 2:-2]
+    scale = steps.mean(1) / 8  # of a straight ramp: the window's width over the image's
+    assert (steps - steps.mean(1, keepdim=True)).abs().max() <= 1.0  # straight, but for rounding
+    assert float(scale.min()) >= 0.43  # √(0.25 · 3/4)
+    assert float(scale.max()) <= 1.0
+    assert float(scale.std()) > 0.1
+    assert torch.equal(cropped[:, 0], cropped[:, 2])
+
+
+def test_the_whole_area_leaves_an_image_as_it_is_up_to_the_ratio():
+    images = torch.randint(256, (4, 3, 16, 16), dtype=torch.uint8)
+    same = augment(images, torch.arange(4), AugmentSpec(crop_smallest_area=1.0), at=NOW)
+    assert same.shape == images.shape
+    assert same.dtype == torch.uint8
+
+
+def test_erasing_covers_one_rectangle_of_a_share_of_the_images():
+    """Half of 2,000 images ± 5 standard deviations; each rectangle has 2 to 40 % of the area, up to rounding."""
+    images = torch.zeros(2000, 1, 20, 20, dtype=torch.uint8)
+    erased = augment(images, torch.arange(2000), AugmentSpec(erase=0.5), at=NOW)[:, 0] > 0
+    touched = erased.flatten(1).any(1)
+    assert abs(int(touched.sum()) - 1000) < 5 * 22.4
+    for mask in erased[touched][:200]:
+        rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+        box = int(rows.max() - rows.min() + 1) * int(columns.max() - columns.min() + 1)
+        assert 1 <= box <= 0.46 * 400
+        assert int(mask.sum()) >= 0.9 * box - 3  # one noise value in 256 is black
+
+
+@pytest.mark.parametrize("spec", [AugmentSpec(crop_smallest_area=0.3), AugmentSpec(erase=1.0)])
+def test_ranks_see_together_what_one_process_sees(spec: AugmentSpec, numbered: Callable[..., Part]):
+    images, indices = numbered(6, 3).images, torch.arange(6)
+    whole = augment(images, indices, spec, at=NOW)
+    for rank in range(2):
+        at = Moment(seed=0, epoch=1, step=0, rank=rank, ranks=2)
+        assert torch.equal(augment(images[rank::2], indices[rank::2], spec, at=at), whole[rank::2])
+
+
+@pytest.mark.parametrize("wrong", [{"crop_smallest_area": 0.0}, {"crop_smallest_area": 1.5}, {"erase": 1.1}])
+def test_shares_outside_their_range_are_refused(wrong: dict):
+    with pytest.raises(BadSetting, match=next(iter(wrong))):
+        AugmentSpec(**wrong)

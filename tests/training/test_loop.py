@@ -7,10 +7,11 @@ from torch.nn import functional
 from residua.data.augment import AugmentSpec
 from residua.data.dataset import Dataset
 from residua.data.loader import BatchPlan, batches
+from residua.data.mixing import MixSpec, mix
 from residua.errors import NonFiniteLoss
 from residua.networks.network import build
 from residua.networks.spec import NetworkSpec, small_stem
-from residua.training.loop import Course, first_bad_layer, take_steps
+from residua.training.loop import Course, balanced, first_bad_layer, take_steps
 from residua.training.optimizers import optimizer_for
 from residua.training.recipe import Optimizer, Recipe
 from residua.training.schedules import Schedule
@@ -109,3 +110,79 @@ def test_the_first_layer_that_overflows_is_named(stripes: Dataset):
 def test_the_images_may_be_at_fault():
     images = torch.full((1, 1, 8, 8), float("inf"))
     assert first_bad_layer(build(NETWORK, seed=0), images) == "the images"
+
+
+def weights_after_an_epoch(dataset: Dataset, network: NetworkSpec = NETWORK, **changes: object) -> dict:
+    recipe = replace(RECIPE, **changes)
+    course, state = begin(dataset, recipe, network)
+    course = replace(course, class_weights=balanced(dataset) if recipe.class_weights == "balanced" else None)
+    list(take_steps(course, state))
+    return state.network.state_dict()
+
+
+WITHOUT_NORM = replace(NETWORK, norm="none", norm_on_projection=False)
+
+
+@pytest.mark.parametrize("count", [2, 3, 16, 100])
+def test_micro_batches_take_the_same_step_where_no_norm_sees_the_batch(stripes: Dataset, count: int):
+    """Also where they do not divide the batch of 16, or are more than it has images."""
+    whole = weights_after_an_epoch(stripes, WITHOUT_NORM)
+    parts = weights_after_an_epoch(stripes, WITHOUT_NORM, micro_batches=count)
+    torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-5)
+
+
+def test_a_batch_norm_sees_one_micro_batch_at_a_time(stripes: Dataset):
+    assert weights_after_an_epoch(stripes, micro_batches=4)["stem.norm.num_batches_tracked"] == 8
+
+
+def test_balanced_classes_count_alike(stripes: Dataset):
+    """30 of one class and 10 of the other: weights 40/(2 · 30) and 40/(2 · 10), mean 1 over the examples."""
+    labels = torch.tensor([0] * 30 + [1] * 10)
+    skewed = replace(stripes, parts=(replace(stripes.train, labels=labels),))
+    found = balanced(skewed)
+    assert found.tolist() == pytest.approx([2 / 3, 2.0])
+    assert float(found[labels].mean()) == pytest.approx(1.0)
+
+
+def test_class_weights_multiply_each_examples_loss(stripes: Dataset):
+    labels = torch.tensor([0] * 30 + [1] * 10)
+    skewed = replace(stripes, parts=(replace(stripes.train, labels=labels),))
+    plain = weights_after_an_epoch(skewed)
+    weighted = weights_after_an_epoch(skewed, class_weights="balanced")
+    assert not torch.equal(plain["head.weight"], weighted["head.weight"])
+    even = weights_after_an_epoch(stripes)
+    same = weights_after_an_epoch(stripes, class_weights="balanced")
+    torch.testing.assert_close(same, even)
+
+
+def test_a_mixed_batch_has_the_two_losses_in_their_shares(stripes: Dataset):
+    """λ·L(y) + (1 − λ)·L(partner) on the mixed images: the first step's loss, written out."""
+    course, state = begin(stripes, replace(RECIPE, mixup=1.0))
+    reference = build(NETWORK, seed=0).train()
+    batch = next(
+        batches(
+            stripes.train,
+            plan=BatchPlan(batch_size=16, seed=0, epoch=1),
+            device=CPU,
+            preprocessing=stripes.preprocessing,
+        )
+    )
+    mixed = mix(batch.images, batch.labels, MixSpec(mixup=1.0), seed=0, epoch=1, step=0)
+    assert mixed is not None
+    logits = reference(mixed.images)
+    own, partner = (functional.cross_entropy(logits, y, label_smoothing=0.1) for y in (batch.labels, mixed.partners))
+    next(take_steps(course, state))
+    expected = mixed.share * own + (1 - mixed.share) * partner
+    assert state.position.loss_sum / 16 == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_stem_rests_after_its_epochs(stripes: Dataset):
+    course, state = begin(stripes, replace(RECIPE, stem_epochs=1))
+    before = {name: tensor.clone() for name, tensor in state.network.state_dict().items()}
+    list(take_steps(course, state))
+    first = state.network.stem.convolution.weight.clone()
+    assert not torch.equal(first, before["stem.convolution.weight"])
+    state.begin_next_epoch()
+    list(take_steps(course, state))
+    assert torch.equal(state.network.stem.convolution.weight, first)
+    assert not torch.equal(state.network.head.weight, before["head.weight"])

@@ -161,6 +161,28 @@ def test_sigterm_saves_and_the_run_goes_on(whole: Fitted, tmp_path: Path) -> Non
     assert_same(tmp_path / "run", whole)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("averaging.kind=ema", "averaging.decay=0.9"),
+        ("averaging.kind=lookahead", "averaging.every=3", "stem_epochs=2"),
+        ("optimizer.kind=muon", "optimizer.learning_rate=0.05", "schedule.warmup_fraction=0"),
+        ("mixup=0.4", "cutmix=1", "erase=0.5", "crop_smallest_area=0.3", "micro_batches=3"),
+    ],
+    ids=["ema", "lookahead", "muon", "mixed"],
+)
+def test_whatever_a_recipe_keeps_or_draws_goes_on_to_the_bit(tmp_path: Path, settings: tuple[str, ...]) -> None:
+    """Averages and momenta are in the checkpoint, draws are functions of (seed, epoch, step)."""
+    asked = replace(ASKED, epochs=3, settings=(*ASKED.settings, *settings))
+    undisturbed = fitting.fit(plan(asked), out=tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        fitting.fit(plan(asked), out=tmp_path / "run", observers=[Watcher(stop_at(47))])
+    fitting.resume(Record(tmp_path / "run"))
+    ours, theirs = (tmp_path / name / "model.safetensors" for name in ("run", "whole"))
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert timeless(Record(tmp_path / "run").epochs()) == timeless(undisturbed.record.epochs())
+
+
 def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(
     whole: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ Every draw is a function of (seed, epoch, step) alone: a resumed run sees what t
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, final
@@ -31,10 +32,18 @@ class AugmentSpec:
     every other epoch (Jordan 2024, arXiv:2404.00498, section 3.6)."""
     padding: Literal["reflect", "zero"] = "reflect"
     """What the added pixels show: the image mirrored at its edge, or black."""
+    crop_smallest_area: float | None = None
+    """Smallest share of an image that a random crop keeps and enlarges to the old size (Szegedy et al. 2015); None
+    shifts by ``crop_padding`` instead."""
+    erase: float = 0.0
+    """Share of the images in which a random rectangle is covered with noise (Zhong et al. 2020)."""
 
     def __post_init__(self) -> None:
         configuration.check_choices(self)
         configuration.check(self.crop_padding >= 0, "crop_padding", self.crop_padding, "0 pixels or above")
+        area = self.crop_smallest_area
+        configuration.check(area is None or 0 < area <= 1, "crop_smallest_area", area, "above 0 up to 1, or none")
+        configuration.check(0 <= self.erase <= 1, "erase", self.erase, "0 to 1")
 
 
 @final
@@ -74,12 +83,16 @@ def augment(
         at: Seed, epoch and step of the draws.
     """
     pixels = images.permute(0, 2, 3, 1)
-    if spec.crop_padding:
+    if spec.crop_smallest_area is not None:
+        pixels = _resized_crops(pixels, spec.crop_smallest_area, at)
+    elif spec.crop_padding:
         pixels = _cropped(pixels, spec, at)
     mirrored = _mirrored(indices, spec, at)
     if mirrored is not None:
         chosen = mirrored.to(pixels.device, non_blocking=True)[:, None, None, None]
         pixels = torch.where(chosen, pixels.flip(2), pixels)
+    if spec.erase:
+        pixels = _erased(pixels, spec.erase, at)
     return pixels.permute(0, 3, 1, 2)
 
 
@@ -123,6 +136,50 @@ def _cropped(pixels: UInt8[Tensor, "b h w c"], spec: AugmentSpec, at: Moment) ->
     windows = padded.as_strided((b, places, places, h, w * c), (image, row, c, row, 1))
     each = torch.arange(b, device=pixels.device)
     return windows[each, top, left].view(b, h, w, c)
+
+
+def _resized_crops(pixels: UInt8[Tensor, "b h w c"], smallest_area: float, at: Moment) -> UInt8[Tensor, "b h w c"]:
+    """Cuts a window of random area and shape out of every image, and enlarges it bilinearly to the old size.
+
+    The area is uniform between the smallest share and all, the ratio of the sides uniform in its logarithm between
+    3:4 and 4:3, of those windows that fit into the image (Szegedy et al. 2015, §6).
+    """
+    b = len(pixels)
+    area, shape, top, left = at.draws("window", lambda rows, g: torch.rand(rows, 4, generator=g), b).unbind(1)
+    ratio = torch.exp((2 * shape - 1) * math.log(4 / 3))
+    area = smallest_area + (1 - smallest_area) * area
+    tall, wide = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
+    # affine_grid maps the output's square [-1, 1]² to the window: its size, and its middle in the same units.
+    transform = torch.zeros(b, 2, 3)
+    transform[:, 0, 0], transform[:, 1, 1] = wide, tall
+    transform[:, 0, 2], transform[:, 1, 2] = (1 - wide) * (2 * left - 1), (1 - tall) * (2 * top - 1)
+    images = pixels.permute(0, 3, 1, 2).float()
+    grid = functional.affine_grid(transform.to(pixels.device), list(images.shape), align_corners=False)
+    windows = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return windows.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def _erased(pixels: UInt8[Tensor, "b h w c"], share: float, at: Moment) -> UInt8[Tensor, "b h w c"]:
+    """Covers a rectangle of a share of the images with noise: 2 to 40 % of the area, sides 3:10 to 10:3.
+
+    Zhong et al. 2020, Algorithm 1 with random values; a rectangle that does not fit is cut to the image.
+    """
+    b, h, w, c = pixels.shape
+    chosen, area, shape, top, left = at.draws("erase", lambda rows, g: torch.rand(rows, 5, generator=g), b).unbind(1)
+    area, ratio = 0.02 + 0.38 * area, torch.exp((2 * shape - 1) * math.log(10 / 3))
+    tall, wide = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
+    rows = _between(h, (top * (1 - tall), tall))
+    columns = _between(w, (left * (1 - wide), wide))
+    inside = (chosen < share)[:, None, None] & rows[:, :, None] & columns[:, None, :]
+    noise = at.draws("noise", lambda n, g: torch.randint(256, (n, h, w, c), generator=g, dtype=torch.uint8), b)
+    return torch.where(inside[..., None].to(pixels.device), noise.to(pixels.device), pixels)
+
+
+def _between(side: int, span: tuple[Tensor, Tensor]) -> Bool[Tensor, "b s"]:
+    """Says which of ``side`` positions lie in each image's stretch, given as start and length in shares of the side."""
+    start, length = ((part * side).round()[:, None] for part in span)
+    positions = torch.arange(side)
+    return (positions >= start) & (positions < start + length)
 
 
 def _padded(pixels: UInt8[Tensor, "b h w c"], spec: AugmentSpec) -> UInt8[Tensor, "b h2 w2 c"]:

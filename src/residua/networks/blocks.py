@@ -42,7 +42,7 @@ class ResidualBlock(nn.Module):
         residual: The residual function F.
         shortcut: Maps its input to the shape of F; the identity where they already agree.
         entry: Comes before both paths; the identity except where they share a
-            pre-activation (He et al. 2016, appendix).
+            pre-activation (He et al. 2016, appendix), or the block begins a stage with a transition.
         activation: Applied after the addition; the identity lets x travel unchanged
             (He et al. 2016, Eqs. 3 and 4).
         merge: Makes one of F(h), the shortcut's output and h; the addition unless given.
@@ -151,6 +151,8 @@ class Place:
     """Says nothing in orders without a pre-activation."""
     position: int = 0
     """Among all blocks, from 0."""
+    transition_from: int | None = None
+    """Channels before the transition that opens the block; None is no transition."""
 
 
 def build_block(spec: NetworkSpec, shape: BlockShape, place: Place) -> ResidualBlock | PlainBlock:
@@ -158,7 +160,8 @@ def build_block(spec: NetworkSpec, shape: BlockShape, place: Place) -> ResidualB
     layout = LAYOUTS[spec.order]
     opening = written(spec, layout.before, shape.in_channels)
     residual = residual_function(spec, shape, opening if place.preactivation == "in_branch" else [])
-    entry = joined(opening if place.preactivation == "shared" else [])
+    shared = opening if place.preactivation == "shared" else []
+    entry = joined(shared if place.transition_from is None else transition(spec, place.transition_from, shape))
     closing = joined(written(spec, layout.after_addition, shape.out_channels))
     if spec.is_plain:
         return PlainBlock(residual, entry, closing)
@@ -167,6 +170,12 @@ def build_block(spec: NetworkSpec, shape: BlockShape, place: Place) -> ResidualB
     merge = MERGES[spec.shortcut](spec, shape) if spec.shortcut in MERGES else None
     branch = residual if survival == 1 else StochasticDepth(residual, survival)
     return ResidualBlock(branch, shortcut, entry, closing, merge=merge)
+
+
+def transition(spec: NetworkSpec, in_channels: int, shape: BlockShape) -> Layers:
+    """Returns what a stage begins with where it has a transition; the pool halves a side, rounding down."""
+    layers: Layers = [("convolution", convolution(in_channels, shape.in_channels, 3, bias=spec.bias))]
+    return [*layers, ("pool", nn.MaxPool2d(2)), *norm_and_activation(spec, shape.in_channels)]
 
 
 def residual_function(spec: NetworkSpec, shape: BlockShape, opening: Layers) -> nn.Sequential:
@@ -195,6 +204,8 @@ def _branch_end(spec: NetworkSpec, shape: BlockShape) -> Layers:
 
 def _convolutions(spec: NetworkSpec, shape: BlockShape) -> list[nn.Conv2d]:
     into, width, out, stride = shape.in_channels, shape.width, shape.out_channels, shape.stride
+    if spec.block == "single":
+        return [convolution(into, out, 3, stride=stride, bias=spec.bias)]
     if spec.block == "basic":
         return [
             convolution(into, width, 3, stride=stride, bias=spec.bias),

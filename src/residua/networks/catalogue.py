@@ -44,8 +44,8 @@ def specification(name: str, *, classes: int | None = None, in_channels: int | N
     """
     residual = residual_name(name)
     spec = PRESETS[residual].make()
-    changes = {"classes": classes, "in_channels": in_channels}
-    spec = replace(spec, **{field: number for field, number in changes.items() if number is not None})
+    spec = spec if classes is None else replace(spec, classes=classes)
+    spec = spec if in_channels is None else spec.seeing(in_channels)
     return spec if name == residual else spec.plain_twin()
 
 
@@ -204,6 +204,14 @@ PRESETS: dict[str, Preset] = {
             "wrn-16-8": ((16, 8), "10.96 M", "1.55 G", "; CIFAR-10 error 4.27 %"),
             "wrn-28-10": ((28, 10), "36.48 M", "5.24 G", "; CIFAR-10 error 4.00 %"),
             "wrn-40-4": ((40, 4), "8.95 M", "1.30 G", "; CIFAR-10 error 4.53 %"),
+        },
+    ),
+    **_family(
+        families.fast_for_small_images,
+        "Trained fast: whitening stem, three pooled stages of one 3×3 block: {} parameters, {} multiply-adds",
+        {
+            "fast-resnet8": (((64, 256, 256),), "1.97 M", "118.2 M"),
+            "fast-resnet8-narrow": (((32, 128, 128),), "0.50 M", "33.1 M"),
         },
     ),
     "resnet18-small-stem": Preset(

@@ -43,7 +43,7 @@ def checkpointed(network: ResidualNetwork, *, share: float = 2 / 3) -> Callable[
         x = network.stem(images)
         for stretch in stretches:
             x = checkpoint(stretch, x, use_reentrant=False, context_fn=partial(_contexts, stretch))
-        return network.head(network.tail(rest(x)).mean(dim=(2, 3)))
+        return network.head(network.pool(network.tail(rest(x))).flatten(1))
 
     return forward
 

@@ -178,6 +178,7 @@ _KEEP_SHAPE = {
     nn.ReLU: "relu",
     nn.LeakyReLU: "leaky relu",
     nn.PReLU: "prelu",
+    nn.GELU: "gelu",
     nn.Sigmoid: "sigmoid",
     nn.Tanh: "tanh",
 }

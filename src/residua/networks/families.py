@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from residua.networks.spec import BlockKind, NetworkSpec, deep_stem, photograph_stem, small_stem
+from residua.networks.spec import BlockKind, NetworkSpec, deep_stem, photograph_stem, small_stem, whitening_stem
 
 PHOTOGRAPH_WIDTHS = (64, 128, 256, 512)
 SMALL_WIDTHS = (16, 32, 64)
@@ -139,6 +139,27 @@ def wide_preactivated(depth: int, factor: int) -> NetworkSpec:
         widths=tuple(factor * width for width in SMALL_WIDTHS),
         order="full_preactivation",
         norm_on_projection=False,
+        classes=10,
+    )
+
+
+def fast_for_small_images(widths: tuple[int, ...]) -> NetworkSpec:
+    """Returns the network that the recipe ``fast`` is made for: 32×32 images, learned in few epochs.
+
+    Jordan 2024 (arXiv:2404.00498, §3) with an identity shortcut around the second convolution of each of its three
+    stages: a stem that whitens patches of 2×2, a convolution and a pool where a stage begins, GELU, convolutions that
+    start as the identity. His, without shortcuts, widths 64, 256, 256: CIFAR-10 94.0 % with six views in 9.9 epochs.
+    """
+    return NetworkSpec(
+        stem=whitening_stem(),
+        blocks=(1,) * len(widths),
+        widths=widths,
+        block="single",
+        transition="convolution",
+        order="relu_before_addition",
+        shortcut="projection",
+        activation="gelu",
+        initialization="identity",
         classes=10,
     )
 

@@ -7,8 +7,8 @@ Delving Deep into Rectifiers, §2.2). The other initialisations begin with ``he_
 - ``zero_last``: the last weighted layer of every residual function is zero, so that a block starts as its
   shortcut, the identity where shapes agree (Goyal et al. 2017, §5.1; with a last activation, as in the original
   order: ReLU).
-- ``identity``: every convolution of a residual function passes its first input channels on (Dirac), and draws
-  only the filters that a wider output needs (Jordan 2024, arXiv:2404.00498, §3.2).
+- ``identity``: every convolution of a residual function, and of a transition, passes its first input channels on
+  (Dirac), and draws only the filters that a wider output needs (Jordan 2024, arXiv:2404.00498, §3.2).
 - ``fixup``: no norms; scalars before and after the layers; in every residual function the last convolution is zero
   and the others are multiplied by L^(−1/(2m−2)), L blocks of m convolutions; a zero head (Zhang et al. 2019, §3).
 - ``skipinit``: one learned scalar at the end of every residual function, starting at 0 (De and Smith 2020, §2).
@@ -33,6 +33,7 @@ GAINS: dict[ActivationKind, float] = {
     "relu": nn.init.calculate_gain("relu"),
     "leaky_relu": nn.init.calculate_gain("leaky_relu", nn.LeakyReLU().negative_slope),
     "prelu": nn.init.calculate_gain("leaky_relu", 0.25),
+    "gelu": nn.init.calculate_gain("relu"),
     "sigmoid": nn.init.calculate_gain("sigmoid"),
     "tanh": nn.init.calculate_gain("tanh"),
 }
@@ -69,6 +70,8 @@ def initialize(network: nn.Module, spec: NetworkSpec, *, generator: torch.Genera
             module.gate.bias.fill_(spec.gate_bias)
     for block in _blocks(network):
         start_branch(block.residual, spec)
+        if spec.initialization == "identity":
+            _pass_all_on(block.entry)
     if spec.initialization == "fixup" and not spec.is_plain:
         for parameter in network.get_submodule("head").parameters():
             nn.init.zeros_(parameter)
@@ -87,8 +90,7 @@ def start_branch(residual: nn.Module, spec: NetworkSpec) -> None:
     if spec.initialization == "zero_last":
         zero_last(residual)
     elif spec.initialization == "identity":
-        for layer in convolutions:
-            _pass_on(layer)
+        _pass_all_on(residual)
     elif spec.initialization == "skipinit" and not spec.is_plain:
         nn.init.zeros_(residual.get_parameter("scale.value"))
     elif spec.initialization == "fixup" and not spec.is_plain:
@@ -121,6 +123,12 @@ def _initialize_convolution(layer: nn.Conv2d, spec: NetworkSpec, generator: torc
     layer.weight.normal_(0.0, GAINS[spec.activation] * fan**-0.5, generator=generator)
     if layer.bias is not None:
         layer.bias.zero_()
+
+
+def _pass_all_on(part: nn.Module) -> None:
+    for layer in part.modules():
+        if isinstance(layer, nn.Conv2d):
+            _pass_on(layer)
 
 
 def _pass_on(layer: nn.Conv2d) -> None:

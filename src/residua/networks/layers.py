@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-ActivationKind = Literal["relu", "leaky_relu", "prelu", "sigmoid", "tanh"]
+ActivationKind = Literal["relu", "leaky_relu", "prelu", "gelu", "sigmoid", "tanh"]
 NormKind = Literal["batch", "group", "none"]
 
 ACTIVATIONS: dict[ActivationKind, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
     "prelu": nn.PReLU,
+    "gelu": nn.GELU,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
 }

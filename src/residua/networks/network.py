@@ -17,7 +17,7 @@ from residua.networks.stems import activates, build_stem
 
 @final
 class ResidualNetwork(nn.Module):
-    """Maps images to logits: stem, stages of blocks, global average pool, linear head.
+    """Maps images to logits: stem, stages of blocks, global pool, linear head.
 
     `build` is the way to one: this class leaves its weights as torch's layers make them.
 
@@ -26,6 +26,7 @@ class ResidualNetwork(nn.Module):
         stem: From the image to the stream.
         stages: One `nn.Sequential` of blocks a stage.
         tail: The last norm and activation of a pre-activation network, a Fixup network's last shift, else the identity.
+        pool: The global pool, which gives one number a channel.
         head: The linear layer from the pooled channels to the logits.
         frozen: The last part that does not learn, or ``none``; `freeze` sets it.
     """
@@ -37,6 +38,7 @@ class ResidualNetwork(nn.Module):
         self.stem = build_stem(spec)
         self.stages = nn.ModuleList(_stage(spec, index) for index in range(len(spec.blocks)))
         self.tail = _tail(spec)
+        self.pool = nn.AdaptiveMaxPool2d(1) if spec.head_pool == "max" else nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(spec.out_channels[-1], spec.classes)
 
     def freeze(self, until: str) -> None:
@@ -50,6 +52,8 @@ class ResidualNetwork(nn.Module):
             raise BadSetting(unknown("part", until, allowed))
         self.frozen = until
         self.requires_grad_(True)
+        if self.spec.stem.whitening:
+            self.stem.get_parameter("convolution.weight").requires_grad_(False)
         for part in self._frozen_parts():
             part.requires_grad_(False)
         self.train(self.training)
@@ -70,7 +74,7 @@ class ResidualNetwork(nn.Module):
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
         """Returns the logits: no softmax, which belongs to the loss and to prediction."""
-        return self.head(self.feature_maps(images).mean(dim=(2, 3)))
+        return self.head(self.pool(self.feature_maps(images)).flatten(1))
 
     def features(self, images: Float[Tensor, "b c h w"], at: Iterable[str]) -> dict[str, Tensor]:
         """Returns what the named places give, from one forward pass without hooks; gradients flow as in `forward`.
@@ -118,7 +122,7 @@ class ResidualNetwork(nn.Module):
             yield f"stage{stage}", x
         x = self.tail(x)
         yield "tail", x
-        pooled = x.mean(dim=(2, 3))
+        pooled = self.pool(x).flatten(1)
         yield "pool", pooled
         yield "head", self.head(pooled)
 
@@ -175,9 +179,13 @@ def _stage(spec: NetworkSpec, index: int) -> nn.Sequential:
     blocks = []
     for position in range(spec.blocks[index]):
         stride = spec.strides[index] if position == 0 else 1
+        transition_from = into if spec.has_transitions and position == 0 else None
+        if transition_from is not None:
+            into, stride = out, 1
         shape = BlockShape(in_channels=into, width=width, out_channels=out, stride=stride)
         preactivation = _preactivation(spec, shape, is_first=before + position == 0)
-        blocks.append(build_block(spec, shape, Place(preactivation=preactivation, position=before + position)))
+        place = Place(preactivation=preactivation, position=before + position, transition_from=transition_from)
+        blocks.append(build_block(spec, shape, place))
         into = out
     return nn.Sequential(*blocks)
 

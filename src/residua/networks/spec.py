@@ -15,14 +15,16 @@ from residua.errors import BadNetwork, BadSetting, unknown
 from residua.networks.layers import ActivationKind, NormKind
 from residua.networks.shortcuts import PADDING, PROJECTING, SHORTCUTS
 
-BlockKind = Literal["basic", "bottleneck"]
+BlockKind = Literal["single", "basic", "bottleneck"]
 Order = Literal[
     "original", "bn_after_addition", "relu_before_addition", "relu_only_preactivation", "full_preactivation"
 ]
 StridePlace = Literal["first", "3x3"]
+Transition = Literal["block", "convolution"]
+HeadPool = Literal["average", "max"]
 Initialization = Literal["he_fan_out", "he_fan_in", "zero_last", "identity", "fixup", "skipinit", "scaled_branches"]
 
-CONVOLUTIONS: dict[BlockKind, int] = {"basic": 2, "bottleneck": 3}
+CONVOLUTIONS: dict[BlockKind, int] = {"single": 1, "basic": 2, "bottleneck": 3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class StemSpec:
     width: int
     """Channels after the stem."""
     kernel: int = 3
-    """Side of the convolutions' kernels in pixels, odd; the padding is half of it."""
+    """Side of the convolutions' kernels in pixels, odd; the padding is half of it. A whitening one may be even."""
     stride: int = 1
     """Stride of the first convolution in pixels."""
     bias: bool = False
@@ -41,10 +43,16 @@ class StemSpec:
     """Whether a 3×3 max pool with stride 2 and padding 1 comes last."""
     convolutions: int = 1
     """Above 1 for a deep stem (He et al. 2019, Bag of Tricks, Fig. 2b); those before the last have half the width."""
+    whitening: bool = False
+    """Whether the filters whiten the training images' patches and do not learn; they and their negatives are the
+    width, 2 · channels · kernel². Without padding, norm or pool (Jordan 2024, §3.1)."""
 
     def __post_init__(self) -> None:
         _check_fields(self)
-        check(self.kernel % 2 == 1, "kernel", self.kernel, "an odd whole number, such as 3 or 7")
+        odd = self.kernel % 2 == 1 or self.whitening
+        check(odd, "kernel", self.kernel, "an odd whole number, such as 3 or 7")
+        bare = self.bias and not self.pool and self.stride == self.convolutions == 1
+        check(bare or not self.whitening, "whitening", True, "one convolution with a bias, stride 1 and no pool")
         halves = self.convolutions == 1 or self.width % 2 == 0
         check(halves, "width", self.width, "an even whole number in a stem of several convolutions")
 
@@ -63,6 +71,11 @@ def small_stem(width: int, *, bias: bool = False) -> StemSpec:
 def photograph_stem(width: int = 64, *, bias: bool = False) -> StemSpec:
     """Returns the stem for photographs: 7×7 with stride 2, then a max pool (He et al. 2015, Table 1)."""
     return StemSpec(width=width, kernel=7, stride=2, bias=bias, pool=True)
+
+
+def whitening_stem(in_channels: int = 3, *, kernel: int = 2) -> StemSpec:
+    """Returns the stem whose filters whiten patches of ``kernel`` × ``kernel`` pixels (Jordan 2024, §3.1)."""
+    return StemSpec(width=2 * in_channels * kernel**2, kernel=kernel, bias=True, whitening=True)
 
 
 def deep_stem(width: int = 64) -> StemSpec:
@@ -85,7 +98,12 @@ class NetworkSpec:
     widths: tuple[int, ...]
     """Channels of the 3×3 convolutions in every stage."""
     block: BlockKind = "basic"
-    """basic: two 3×3 convolutions; bottleneck: 1×1, 3×3, and 1×1 to ``bottleneck_expansion`` times the width."""
+    """single: one 3×3 convolution; basic: two; bottleneck: 1×1, 3×3, and 1×1 to ``bottleneck_expansion`` times the
+    width."""
+    transition: Transition = "block"
+    """What widens the stream and shrinks the maps where a stage begins: its first ``block``, by a stride from the
+    second stage on; or, in every stage, a ``convolution`` of 3×3, a 2×2 max pool, norm and activation before both
+    paths of that block, so that every shortcut is the identity (Page 2018; Jordan 2024)."""
     bottleneck_expansion: int = 4
     """Channels that leave a bottleneck over its width: 4; 2 in networks whose bottlenecks are twice as wide."""
     groups: int = 1
@@ -127,6 +145,8 @@ class NetworkSpec:
     """Channels of the images: 3 for colour, 1 for grey."""
     classes: int = 1000
     """Logits that the head gives."""
+    head_pool: HeadPool = "average"
+    """What the head reads of every channel's last map: its mean, or its largest number."""
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -157,13 +177,19 @@ class NetworkSpec:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Stride of every stage's first block: 1, then 2 in each further stage."""
-        return (1,) + (2,) * (len(self.blocks) - 1)
+        """What every stage divides a side by: 1, then 2 in each further stage; 2 in all that begin with a pool."""
+        return (2 if self.has_transitions else 1,) + (2,) * (len(self.blocks) - 1)
+
+    @property
+    def has_transitions(self) -> bool:
+        """Whether every stage begins with a convolution and a pool of its own."""
+        return self.transition == "convolution"
 
     @property
     def depth(self) -> int:
         """Weighted layers as the papers count them: stem, convolutions outside the shortcuts, head."""
-        return self.stem.convolutions + CONVOLUTIONS[self.block] * sum(self.blocks) + 1
+        transitions = len(self.blocks) if self.has_transitions else 0
+        return self.stem.convolutions + transitions + CONVOLUTIONS[self.block] * sum(self.blocks) + 1
 
     @property
     def shrinks_by(self) -> int:
@@ -172,7 +198,9 @@ class NetworkSpec:
 
     @property
     def smallest_side(self) -> int:
-        """Side in pixels below which a strided layer would meet a map of one pixel."""
+        """Side in pixels below which a strided layer would meet a map of one pixel, or a transition's pool none."""
+        if self.has_transitions:
+            return self.shrinks_by + (self.stem.kernel - 1) * self.stem.whitening
         last = next((stride for stride in (*self.strides[::-1], *self.stem.strides[::-1]) if stride > 1), 1)
         return self.shrinks_by // last + 1 if last > 1 else 1
 
@@ -196,6 +224,13 @@ class NetworkSpec:
         """The probability that each block's residual function is kept, first block first: 1 − l/L · (1 − p_L)."""
         count = sum(self.blocks)
         return tuple(1 - block / count * (1 - self.last_survival) for block in range(1, count + 1))
+
+    def seeing(self, in_channels: int) -> "NetworkSpec":
+        """Returns the network for images of so many channels; a whitening stem's width goes with them."""
+        stem = self.stem
+        if stem.whitening:
+            stem = replace(stem, width=2 * in_channels * stem.kernel**2)
+        return replace(self, in_channels=in_channels, stem=stem)
 
     def plain_twin(self) -> "NetworkSpec":
         """Returns the network of the same layers without shortcuts.
@@ -266,14 +301,32 @@ CONTRADICTIONS: tuple[tuple[Callable[[NetworkSpec], bool], str], ...] = (
         "initialization is fixup, whose scalars stand in for norms; set norm=none, or initialization=he_fan_out",
     ),
     (
-        lambda spec: spec.block == "basic" and spec.stride_on == "first",
-        "stride_on is first and block is basic, whose first convolution is its first 3×3; "
+        lambda spec: spec.block != "bottleneck" and spec.stride_on == "first",
+        "stride_on is first and block is no bottleneck: its first convolution is its first 3×3; "
         "set stride_on=3x3, or block=bottleneck",
     ),
     (
-        lambda spec: spec.block == "basic" and spec.groups > 1,
-        "groups is above 1 and block is basic, where two grouped 3×3 are only a wider dense layer made sparse "
+        lambda spec: spec.block != "bottleneck" and spec.groups > 1,
+        "groups is above 1 and block is no bottleneck: grouped 3×3 alone are only a wider dense layer made sparse "
         "(Xie et al. 2017, §3.3); set groups=1, or block=bottleneck",
+    ),
+    (
+        lambda spec: spec.initialization == "fixup" and (spec.block == "single" or spec.has_transitions),
+        "initialization is fixup, whose scale L^(−1/(2m−2)) is for blocks of m > 1 convolutions and nothing between "
+        "them; set block=basic and transition=block, or initialization=skipinit",
+    ),
+    (
+        lambda spec: spec.has_transitions and "preactivation" in spec.order,
+        "transition is convolution, which ends with norm and activation, and order is a pre-activation; "
+        "set order=original or relu_before_addition, or transition=block",
+    ),
+    (
+        lambda spec: spec.stem.whitening and spec.stem.width != 2 * spec.in_channels * spec.stem.kernel**2,
+        "the stem whitens and its width is not 2 · in_channels · kernel²; use residua.whitening_stem(in_channels)",
+    ),
+    (
+        lambda spec: spec.stem.whitening and "preactivation" in spec.order,
+        "the stem whitens, which leaves no norm to the first block, and order is a pre-activation; set order=original",
     ),
     (
         lambda spec: any(width % spec.groups for width in spec.widths),

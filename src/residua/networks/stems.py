@@ -3,7 +3,7 @@
 from torch import nn
 
 from residua.networks.blocks import LAYOUTS, written
-from residua.networks.layers import Layers, chain, convolution, numbered
+from residua.networks.layers import Layers, activation, chain, convolution, numbered
 from residua.networks.spec import NetworkSpec
 
 
@@ -12,9 +12,12 @@ def build_stem(spec: NetworkSpec) -> nn.Sequential:
 
     A pre-activation network whose stem has no pool leaves the last activation, and in full pre-activation its
     norm, to its first block (He et al. 2016, appendix: "right after conv1 and before splitting into two paths");
-    before a pool they stand in the stem, where that sentence puts them.
+    before a pool they stand in the stem, where that sentence puts them. A whitening stem has no norm: what it gives
+    is white (`residua.networks.whitening`).
     """
     stem, into, layers = spec.stem, spec.in_channels, []
+    if stem.whitening:
+        return chain([("convolution", whitening(spec)), *activation(spec)])
     for index, stride in enumerate(stem.strides[: stem.convolutions]):
         is_last = index == stem.convolutions - 1
         out = stem.width if is_last else stem.width // 2
@@ -23,6 +26,13 @@ def build_stem(spec: NetworkSpec) -> nn.Sequential:
         into = out
     named: Layers = layers if stem.convolutions == 1 else numbered(layers)
     return chain([*named, *([("pool", nn.MaxPool2d(3, stride=2, padding=1))] if stem.pool else [])])
+
+
+def whitening(spec: NetworkSpec) -> nn.Conv2d:
+    """Returns the convolution of a whitening stem, whose filters are set from images and do not learn."""
+    layer = nn.Conv2d(spec.in_channels, spec.stem.width, spec.stem.kernel)
+    layer.weight.requires_grad_(False)
+    return layer
 
 
 def activates(spec: NetworkSpec) -> bool:

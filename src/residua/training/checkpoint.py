@@ -80,6 +80,7 @@ def _content(state: State) -> bytes:
         "optimizer": state.optimizer.state_dict(),
         "position": asdict(state.position),
         "history": [asdict(row) for row in state.history],
+        "average": state.average,
         "best_weights": state.best_weights,
         "best_epoch": state.best_epoch,
         "best_loss": state.best_loss,
@@ -99,6 +100,7 @@ def _read(state: State, content: bytes, path: Path, device: torch.device) -> Non
         raise BadRun(f"{path} is not of this network ({str(error).splitlines()[0]}); train again") from error
     state.position = Position(**values["position"])
     state.history = [EpochEnded(**row) for row in values["history"]]
+    state.average = values["average"]
     state.best_weights = values["best_weights"]
     state.best_epoch, state.best_loss = values["best_epoch"], values["best_loss"]
     state.best_accuracy = values["best_accuracy"]

@@ -22,14 +22,16 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
     ``run.json`` says "finished" only when everything else is on the disk. ``network`` is left with the
     chosen weights, in evaluation mode, on the processor.
     """
-    if state.best_weights is not None:
-        network.load_state_dict(state.best_weights)
+    kept = state.best_weights or state.average
+    if kept is not None:
+        network.load_state_dict(kept)
     network.eval()
     parts = {}
     for part in (plan.dataset.validation, plan.dataset.test):
         if part is not None:
             outcome = evaluation.evaluate(network, part, plan.dataset.preprocessing, device=plan.device)
             parts[part.name] = {**evaluation.metrics(outcome, plan.dataset.classes), "evaluations": 1}
+            parts[part.name] |= _seen_again(plan, network, part)
             rows = prediction_rows(outcome, part, plan.dataset.classes)
             files.write_json_lines(made.path / f"predictions-{part.name}.jsonl", rows)
     network.to(torch.device("cpu"))
@@ -47,6 +49,18 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
     )
     made.update(status="finished", seconds={"total": seconds, "training": state.position.seconds})
     shutil.rmtree(made.checkpoints, ignore_errors=True)
+
+
+def _seen_again(plan: Plan, network: ResidualNetwork, part: Part) -> dict[str, Any]:
+    """Returns the accuracy over several views, where the recipe asks for them, in the run's precision."""
+    views = plan.recipe.views
+    if views == "one":
+        return {}
+    seen = plan.dataset.preprocessing
+    outcome = evaluation.evaluate(network, part, seen, device=plan.device, bfloat16=plan.bfloat16, views=views)
+    correct, images = int((outcome.predicted == outcome.labels).sum()), len(outcome.labels)
+    interval = list(evaluation.accuracy_interval(correct, images))
+    return {"views": {"kind": views, "accuracy": outcome.accuracy, "interval": interval}}
 
 
 def prediction_rows(outcome: Outcome, part: Part, classes: tuple[str, ...]) -> list[dict[str, Any]]:

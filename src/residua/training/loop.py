@@ -17,11 +17,13 @@ from torch.nn.modules.dropout import _DropoutNd
 from residua.data.augment import AugmentSpec, seed_for
 from residua.data.dataset import Dataset
 from residua.data.loader import Batch, BatchPlan, batches
+from residua.data.mixing import MixSpec, mix
 from residua.errors import NonFiniteLoss
 from residua.networks.blocks import StochasticDepth
 from residua.networks.checkpointing import checkpointed
 from residua.networks.network import ResidualNetwork
 from residua.networks.shortcuts import DropoutShortcut
+from residua.training.averaging import update
 from residua.training.recipe import Recipe
 from residua.training.state import State
 
@@ -43,8 +45,15 @@ class Course:
     device: torch.device
     bfloat16: bool
     """Whether convolutions and the linear layer compute in bfloat16; weights stay float32."""
+    class_weights: Tensor | None = None
+    """What an example of each class counts in the loss, [k]; None counts all alike."""
     forward: Callable[[Tensor], Tensor]
     """The network, or its compiled form."""
+
+    @property
+    def mix(self) -> MixSpec:
+        """Returns how the recipe mixes the images of a batch."""
+        return MixSpec(mixup=self.recipe.mixup, cutmix=self.recipe.cutmix)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -66,6 +75,7 @@ def take_steps(course: Course, state: State) -> Iterator[int]:
     """
     state.network.train()
     position, data = state.position, course.dataset
+    _rest_stem(course, state)
     plan = BatchPlan(
         batch_size=course.batch_size,
         seed=course.seed,
@@ -86,6 +96,13 @@ def take_steps(course: Course, state: State) -> Iterator[int]:
         position.seconds += now - began
         yield len(batch.labels)
         began = time.perf_counter()
+
+
+def _rest_stem(course: Course, state: State) -> None:
+    """Lets the stem learn no more where the recipe says so of this epoch."""
+    last, network = course.recipe.stem_epochs, state.network
+    if last is not None and state.position.epoch > last and isinstance(network, ResidualNetwork):
+        network.freeze("stem" if network.frozen == "none" else network.frozen)
 
 
 def _draws(network: nn.Module) -> bool:
@@ -114,25 +131,61 @@ def _step(course: Course, state: State, batch: Batch) -> None:
     factor = course.recipe.schedule.at(state.position.total_steps, course.steps)
     for group in state.optimizer.param_groups:
         group["lr"] = course.recipe.optimizer.learning_rate * factor * group["rate_scale"]
-    loss, correct = _forward(course, batch)
-    state.unread.append((loss.detach(), correct))
+    loss, correct = _backward(course, batch, state.position.epoch)
+    state.unread.append((loss, correct))
     every = _READ_EVERY_ON_GPU if course.device.type == "cuda" else 1
     if len(state.unread) >= every or state.position.step + 1 == course.steps_per_epoch:
         read_losses(course, state, batch.images, step=state.position.total_steps + 1)
-    loss.backward()
     if course.recipe.gradient_clip_norm is not None:
         nn.utils.clip_grad_norm_(state.network.parameters(), course.recipe.gradient_clip_norm)
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
+    if state.average is not None:
+        averaging = course.recipe.averaging
+        update(state.average, state.network, averaging, step=state.position.total_steps + 1, steps=course.steps)
 
 
-def _forward(course: Course, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Returns the mean loss over the batch and the number of images classified rightly."""
-    with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
-        logits = course.forward(batch.images)
-    logits = logits.float()
-    loss = functional.cross_entropy(logits, batch.labels, label_smoothing=course.recipe.label_smoothing)
-    return loss, (logits.detach().argmax(1) == batch.labels).sum()
+def _backward(course: Course, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]:
+    """Adds the step's gradient, and returns its mean loss and the number of images classified rightly.
+
+    The gradients of the micro-batches, each weighted by its share of the images, add up to that of the whole batch.
+    Of mixed images the label that the larger share belongs to counts as right.
+    """
+    images, labels, mixed = batch.images, batch.labels, None
+    if course.mix != MixSpec():
+        mixed = mix(images, labels, course.mix, seed=course.seed, epoch=epoch, step=batch.step)
+        images = images if mixed is None else mixed.images
+    losses, right = [], []
+    for part in torch.arange(len(labels)).tensor_split(min(course.recipe.micro_batches, len(labels))):
+        here = slice(int(part[0]), int(part[-1]) + 1)
+        with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
+            logits = course.forward(images[here])
+        logits, seen = logits.float(), labels[here]
+        loss = _loss(course, logits, seen)
+        if mixed is not None:
+            loss = mixed.share * loss + (1 - mixed.share) * _loss(course, logits, mixed.partners[here])
+            seen = seen if mixed.share >= 0.5 else mixed.partners[here]
+        loss = loss * (len(seen) / len(labels))
+        loss.backward()
+        losses.append(loss.detach())
+        right.append((logits.detach().argmax(1) == seen).sum())
+    return torch.stack(losses).sum(), torch.stack(right).sum()
+
+
+def _loss(course: Course, logits: Tensor, labels: Tensor) -> Tensor:
+    """Returns the cross-entropy, mean over the examples; class weights have mean 1 over the training part."""
+    smoothing, weights = course.recipe.label_smoothing, course.class_weights
+    if weights is None:
+        return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+    total = functional.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing, reduction="sum")
+    return total / len(labels)
+
+
+def balanced(dataset: Dataset) -> Tensor:
+    """Returns each class's weight n / (k · n of the class) over the training part; 0 for a class without images."""
+    labels, classes = dataset.train.labels, len(dataset.classes)
+    counts = torch.bincount(labels, minlength=classes).float()
+    return torch.where(counts > 0, len(labels) / (classes * counts.clamp(min=1)), 0.0)
 
 
 def read_losses(course: Course, state: State, images: Tensor | None, *, step: int) -> None:

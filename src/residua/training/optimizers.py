@@ -8,6 +8,7 @@ from torch import nn
 
 from residua.networks.blocks import StochasticDepth
 from residua.networks.network import ResidualNetwork
+from residua.training.muon import Muon
 from residua.training.recipe import Optimizer
 
 
@@ -22,18 +23,39 @@ def optimizer_for(network: nn.Module, spec: Optimizer, *, stage_decay: float = 1
         spec: How.
         stage_decay: Rate of a `ResidualNetwork`'s part over that of the part behind it.
     """
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
+    shifts, filters = _shifts(network), _filters(network)
     for scale, parameter in _scaled(network, stage_decay):
+        is_filter = parameter in filters
+        faster = spec.norm_bias_scale if parameter in shifts else spec.filter_scale if is_filter else 1.0
         decays = spec.decay_norm_and_bias or parameter.ndim > 1
-        groups.setdefault((scale, not decays), []).append(parameter)
+        key = (scale * faster, spec.weight_decay / faster if decays else 0.0, is_filter and spec.kind == "muon")
+        groups.setdefault(key, []).append(parameter)
     return _optimizer(
         [
-            {"params": members, "weight_decay": 0.0 if spared else spec.weight_decay, "rate_scale": scale}
-            for (scale, spared), members in sorted(groups.items(), key=lambda item: item[0])
+            {"params": members, "weight_decay": decay, "rate_scale": scale, "orthogonal": orthogonal}
+            for (scale, decay, orthogonal), members in sorted(
+                groups.items(), key=lambda each: (each[0][0], -each[0][1])
+            )
         ],
         spec,
         fused=not any(isinstance(module, StochasticDepth) for module in network.modules()),
     )
+
+
+def _shifts(network: nn.Module) -> set[nn.Parameter]:
+    """Returns the biases of the norms, and of a whitening stem."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.GroupNorm)]
+    found = {norm.bias for norm in norms if norm.bias is not None}
+    if isinstance(network, ResidualNetwork) and network.spec.stem.whitening:
+        found.add(network.stem.get_parameter("convolution.bias"))
+    return found
+
+
+def _filters(network: nn.Module) -> set[nn.Parameter]:
+    """Returns the weights of all convolutions but the first, which reads the image."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    return {layer.weight for layer in layers[1:]}
 
 
 def _scaled(network: nn.Module, stage_decay: float) -> Iterator[tuple[float, nn.Parameter]]:
@@ -48,6 +70,10 @@ def _scaled(network: nn.Module, stage_decay: float) -> Iterator[tuple[float, nn.
 
 def _optimizer(groups: list[dict[str, Any]], spec: Optimizer, *, fused: bool) -> torch.optim.Optimizer:
     """Builds it; torch's fused SGD fails where a parameter has no gradient in some steps, as in a dropped block."""
+    if spec.kind == "muon":
+        for group in groups:
+            group["momentum"] = spec.filter_momentum if group["orthogonal"] else spec.momentum
+        return Muon(groups, lr=spec.learning_rate)
     rate, betas = spec.learning_rate, (spec.momentum, spec.second_moment_decay)
     if spec.kind == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=spec.momentum, nesterov=spec.nesterov, fused=fused)

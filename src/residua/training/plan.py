@@ -21,6 +21,7 @@ from residua.networks.weights import published
 from residua.training import transfer
 from residua.training.choice import (
     DEFAULT_MINUTES,
+    FAST,
     PHOTOGRAPH_SIDE,
     Choice,
     Ladder,
@@ -168,7 +169,8 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         dataset = replace(dataset, preprocessing=start.preprocessing(dataset.preprocessing))
         base = configuration.with_settings(recipe(asked.recipe or "transfer"), settings["recipe"])
         base = replace(base, per_pixel_mean=base.per_pixel_mean and start.mean is None)
-    chosen = _chosen(asked, dataset, processor, settings["network"], start=start)
+    own = FAST if base.name == "fast" and start is None else None
+    chosen = _chosen(asked, dataset, processor, settings["network"], start=start, steps=own)
     specification = (
         start.network.spec if start else _specification(asked.network or chosen.network, dataset, settings["network"])
     )
@@ -235,7 +237,7 @@ def _data_spec(asked: TrainSpec, base: Recipe, settings: list[str]) -> DataSpec:
 def _specification(network: str | NetworkSpec, dataset: Dataset, settings: list[str]) -> NetworkSpec:
     classes, channels = len(dataset.classes), dataset.preprocessing.channels
     if isinstance(network, NetworkSpec):
-        spec = replace(network, classes=classes, in_channels=channels)
+        spec = replace(network, classes=classes).seeing(channels)
     else:
         spec = catalogue.specification(network, classes=classes, in_channels=channels)
     return configuration.with_settings(spec, settings)
@@ -364,6 +366,8 @@ def _augment(base: Recipe, dataset: Dataset) -> AugmentSpec:
         crop_padding=usual.crop_padding if base.crop_padding is None else base.crop_padding,
         flip=usual.flip if base.flip == "auto" else base.flip,
         padding=usual.padding if base.padding == "auto" else base.padding,
+        crop_smallest_area=base.crop_smallest_area,
+        erase=base.erase,
     )
 
 

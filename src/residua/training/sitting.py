@@ -18,10 +18,11 @@ from residua.data.dataset import Part
 from residua.errors import Interrupted, NonFiniteLoss, NotSaved, Terminated
 from residua.evaluation import Outcome
 from residua.networks.network import ResidualNetwork, build
-from residua.training import checkpoint, pace
+from residua.networks.whitening import whiten
+from residua.training import averaging, checkpoint, pace
 from residua.training.finish import finish
 from residua.training.interrupts import StopRequest, stop_on_signals
-from residua.training.loop import Course, forward_of, read_losses, take_steps
+from residua.training.loop import Course, balanced, forward_of, read_losses, take_steps
 from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
 from residua.training.optimizers import optimizer_for
 from residua.training.plan import Plan
@@ -29,6 +30,8 @@ from residua.training.record import Record
 from residua.training.state import State
 from residua.training.steplog import StepLog
 
+_WHITENED_FROM = 5000
+"""Training images that a whitening stem is set from, as in Jordan 2024."""
 _SAVING_SHARE = 1 / 20
 """Of the time goes into writing checkpoints, at most."""
 
@@ -87,6 +90,8 @@ class Sitting:
         network = begun or build(plan.specification, seed=plan.asked.seed)
         network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         dataset = plan.dataset.to(plan.device)
+        if plan.start is None and plan.specification.stem.whitening:
+            whiten(network, plan.dataset.preprocessing.normalise(dataset.train.images[:_WHITENED_FROM]))
         course = Course(
             dataset=dataset,
             recipe=plan.recipe,
@@ -96,11 +101,13 @@ class Sitting:
             seed=plan.asked.seed,
             device=plan.device,
             bfloat16=plan.bfloat16,
+            class_weights=balanced(dataset) if plan.recipe.class_weights == "balanced" else None,
             forward=forward_of(network, plan.recipe),
         )
         started = State(
             network=network,
             optimizer=optimizer_for(network, plan.recipe.optimizer, stage_decay=plan.recipe.stage_decay),
+            average=averaging.begun(network, plan.recipe.averaging),
         )
         return cls(plan=plan, course=course, state=started, network=network, observers=observers)
 
@@ -153,7 +160,7 @@ class Sitting:
         if position.total_steps == 0 and self.plan.start is not None:
             saver.save()
         with contextlib.closing(StepLog(made.path / "steps.jsonl", after=position.total_steps)) as log:
-            while self.state.position.epoch <= self.course.epochs:
+            while not self._is_over():
                 before = self.state.position.loss_sum
                 for images in take_steps(self.course, self.state):
                     log.add(self._step_row(before))
@@ -163,11 +170,19 @@ class Sitting:
                         self._interrupt(made, saver, stop)
                     saver.save_if_due()
                 self._end_epoch(made)
-                last = self.state.position.epoch > self.course.epochs
+                last = self._is_over()
                 if stop.asked and not last:
                     self._interrupt(made, saver, stop)
                 if not last:
                     saver.save_if_due()
+
+    def _is_over(self) -> bool:
+        """Says whether all epochs are done, or validation has not improved for as many as the recipe's patience."""
+        if self.state.position.epoch > self.course.epochs:
+            return True
+        patience = self.course.recipe.patience
+        losses = [row.validation_loss for row in self.state.history if row.validation_loss is not None]
+        return patience is not None and bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
 
     def _step_row(self, loss_sum: float) -> dict[str, Any]:
         """Returns a line of the step log; the loss is None on a GPU, which is not waited for at every step."""
@@ -188,7 +203,10 @@ class Sitting:
         """Evaluates on validation, writes the epoch's line, and moves on to the next epoch."""
         validation = self.course.dataset.validation
         began = time.perf_counter()
-        outcome = None if validation is None else self._outcome(validation)
+        with averaging.averaged(self.network, self.state.average):
+            self._judge_epoch(made, began, None if validation is None else self._outcome(validation))
+
+    def _judge_epoch(self, made: Record, began: float, outcome: Outcome | None) -> None:
         position = self.state.position
         if outcome and not isfinite(outcome.loss):
             raise NonFiniteLoss(

@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from residua.training.averaging import Weights
 from residua.training.observers import EpochEnded
 
 
@@ -48,6 +49,8 @@ class State:
     best_loss: float | None = None
     unread: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     """Loss and number of right answers of the newest steps, where the device has not been waited for yet."""
+    average: Weights | None = None
+    """Of the weights, where the recipe averages them."""
     best_accuracy: float = 0.0
     """On the validation part, so far."""
 
