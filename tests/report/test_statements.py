@@ -130,3 +130,10 @@ def test_a_network_without_a_name_is_told_its_nearest_and_what_differs():
 
 def test_a_named_network_needs_no_nearest():
     assert statements.likeness({"name": "resnet18", "differences": []}) == statements.likeness(None) == ""
+
+
+def test_several_views_are_told_apart_from_one():
+    views = {"kind": "six", "accuracy": 0.9389, "interval": [0.934, 0.9434]}
+    told = statements.views({"images": 10_000, "accuracy": 0.932, "views": views})
+    assert told == "93.89\u202f% (93.40–94.34) averaged over six views: shifted by a pixel, and mirrored."
+    assert statements.views({"images": 10_000, "accuracy": 0.932}) == ""

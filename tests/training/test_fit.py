@@ -303,6 +303,7 @@ def test_patience_ends_a_run_that_no_longer_improves(tiny_digits: TrainSpec, tmp
     losses = [row["validation_loss"] for row in fitted.record.epochs()]
     assert len(losses) - 1 - losses.index(min(losses)) == 2
     assert len(losses) < 9
+    assert f"ended after epoch {len(losses)} of 9, 2 without a lower" in fitted.record.read("result")["chosen"]["by"]
     assert fitted.record.status == "finished"
 
 

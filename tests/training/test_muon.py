@@ -59,17 +59,17 @@ def test_the_fast_recipe_gives_each_kind_of_tensor_its_rate():
     network = build(catalogue.specification("fast-resnet8"), seed=0)
     optimizer = optimizer_for(network, recipe("fast").optimizer)
     rates = {
-        id(parameter): (0.02 * group["rate_scale"], group["orthogonal"], group["weight_decay"])
+        id(parameter): (0.01 * group["rate_scale"], group["orthogonal"], group["weight_decay"])
         for group in optimizer.param_groups
         for parameter in group["params"]
     }
     named = {name: rates.get(id(parameter)) for name, parameter in network.named_parameters()}
     assert named["stem.convolution.weight"] is None
-    assert named["stem.convolution.bias"] == pytest.approx((0.02 * 64 * 81, False, 0))
+    assert named["stem.convolution.bias"] == pytest.approx((0.01 * 64 * 81, False, 0))
     assert named["stages.0.0.entry.convolution.weight"][:2] == pytest.approx((0.24, True))
-    assert named["stages.0.0.residual.norm1.bias"] == pytest.approx((0.02 * 64 * 81, False, 0))
-    assert named["stages.0.0.residual.norm1.weight"] == pytest.approx((0.02, False, 0))
-    assert named["head.weight"] == pytest.approx((0.02, False, 0.2))
+    assert named["stages.0.0.residual.norm1.bias"] == pytest.approx((0.01 * 64 * 81, False, 0))
+    assert named["stages.0.0.residual.norm1.weight"] == pytest.approx((0.01, False, 0))
+    assert named["head.weight"] == pytest.approx((0.01, False, 0.2))
 
 
 def test_a_faster_tensor_shrinks_no_faster():

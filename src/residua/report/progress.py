@@ -82,7 +82,8 @@ class ProgressObserver:
             return
         bounds = numbers.interval(event.interval)
         accuracy = numbers.percent(event.accuracy)
-        self._display.say(f"{event.part} accuracy {accuracy} (95 % interval {bounds}) in {took}: {event.run}")
+        again = f", with {event.views[0]} views {numbers.percent(event.views[1])}" if event.views else ""
+        self._display.say(f"{event.part} accuracy {accuracy} (95 % interval {bounds}){again} in {took}: {event.run}")
 
     def run_stopped(self) -> None:
         """Takes the bar away."""

@@ -51,6 +51,18 @@ def calibration(numbers: dict[str, Any]) -> str:
     return f"On average its probability is {100 * abs(gap):.1f} points too {'high' if gap > 0 else 'low'}."
 
 
+def views(numbers: dict[str, Any]) -> str:
+    """Says the accuracy over several views of each image, which is another number than that of one; empty without."""
+    seen = numbers.get("views")
+    if not seen:
+        return ""
+    kind = {"mirror": "the image and its mirror image", "six": "six views: shifted by a pixel, and mirrored"}[
+        seen["kind"]
+    ]
+    bounds = interval(seen["interval"], numbers["images"])
+    return f"{percent(seen['accuracy'], numbers['images'])} ({bounds}) averaged over {kind}."
+
+
 def likeness(nearest: dict[str, Any] | None) -> str:
     """Says which named network one differs from the least, and in what; empty for one that has a name.
 

@@ -51,7 +51,7 @@ SMALL = Ladder(
     most=40,
     batch_size=256,
 )
-FAST = Ladder(networks=("fast-resnet8", "fast-resnet8-narrow"), fewest=4, most=16, batch_size=2000)
+FAST = Ladder(networks=("fast-resnet8", "fast-resnet8-narrow"), fewest=4, most=16, batch_size=1000)
 PHOTOGRAPHS = Ladder(networks=("resnet50", "resnet34", "resnet18"), fewest=30, most=60, batch_size=32)
 
 

@@ -87,7 +87,10 @@ def _result(plan: Plan, parts: dict[str, Any], state: State) -> dict[str, Any]:
     latest = plan.recipe.choose == "latest_good"
     rule = "latest within one standard error of the best validation accuracy" if latest else "lowest validation loss"
     by = "last epoch" if state.best_epoch is None else rule
-    chosen = {"epoch": plan.epochs if state.best_epoch is None else state.best_epoch, "by": by}
+    done = len(state.history)
+    early = f"; ended after epoch {done} of {plan.epochs}, {plan.recipe.patience} without a lower validation loss"
+    by += early if done < plan.epochs else ""
+    chosen = {"epoch": done if state.best_epoch is None else state.best_epoch, "by": by}
     name = "test" if "test" in parts else "validation" if "validation" in parts else None
     if name is None:
         return {"headline": None, "parts": {}, "baselines": {}, "chosen": chosen}

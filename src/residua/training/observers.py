@@ -70,6 +70,8 @@ class RunEnded:
     interval: tuple[float, float] | None
     """95 % Wilson interval from the number of images."""
     seconds: float
+    views: tuple[str, float] | None = None
+    """Which several views of each image, and the accuracy over them, where the recipe asks for it."""
 
 
 @runtime_checkable

@@ -189,13 +189,13 @@ def fast() -> Recipe:
     """
     return Recipe(
         name="fast",
-        batch_size=2000,
+        batch_size=1000,
         optimizer=Optimizer(
             kind="muon",
-            learning_rate=0.02,
+            learning_rate=0.01,
             momentum=0.85,
             weight_decay=0.2,
-            filter_scale=12.0,
+            filter_scale=24.0,
             norm_bias_scale=64.0 * 81,
         ),
         schedule=Schedule(kind="one_cycle", warmup_fraction=0.0),

@@ -277,7 +277,9 @@ class Sitting:
             observer.step_ended(event)
 
     def _tell_end(self, made: Record) -> None:
-        headline = made.read("result")["headline"] or {}
+        result = made.read("result")
+        headline = result["headline"] or {}
+        views = result["parts"][headline["part"]].get("views") if headline else None
         low, high = headline.get("interval", (0.0, 1.0))
         event = RunEnded(
             run=str(made.path),
@@ -285,6 +287,7 @@ class Sitting:
             accuracy=headline.get("accuracy"),
             interval=(low, high) if headline else None,
             seconds=time.perf_counter() - self.plan.began,
+            views=(views["kind"], views["accuracy"]) if views else None,
         )
         for observer in self.observers:
             observer.run_ended(event)
