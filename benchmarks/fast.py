@@ -19,19 +19,19 @@ import torch
 from results import ROOT, spread, write
 
 COMMANDS = {
-    "cifar10": "train cifar10 --recipe fast --network fast-resnet8 --epochs 10".split(),
-    "fashion-mnist": "train fashion-mnist --recipe fast --network fast-resnet8-narrow --epochs 16".split(),
+    "cifar10": "train cifar10 --recipe fast --network fast-resnet8 --epochs 10",
+    "fashion-mnist": "train fashion-mnist --recipe fast --network fast-resnet8-narrow --epochs 16",
 }
 """The epochs that ten and five minutes hold on two quiet cores."""
-HALF = "train cifar10 --recipe fast --network fast-resnet8 --epochs 5".split()
+HALF = "train cifar10 --recipe fast --network fast-resnet8 --epochs 5"
 WITHOUT = {
-    "nothing": [],
-    "whitening": ["--set", "network.stem.whitening=false", "--set", "network.stem.kernel=3"],
-    "identity initialisation": ["--set", "network.initialization=he_fan_out"],
-    "faster norm shifts": ["--set", "optimizer.norm_bias_scale=1"],
-    "Muon": ["--set", "optimizer.kind=sgd", "--set", "optimizer.filter_scale=10"],
-    "alternating flip": ["--set", "flip=random"],
-    "shortcuts": ["--set", "network.shortcut=none"],
+    "nothing": "",
+    "whitening": " --set network.stem.whitening=false --set network.stem.kernel=3",
+    "identity initialisation": " --set network.initialization=he_fan_out",
+    "faster norm shifts": " --set optimizer.norm_bias_scale=1",
+    "Muon": " --set optimizer.kind=sgd --set optimizer.filter_scale=10",
+    "alternating flip": " --set flip=random",
+    "shortcuts": " --set network.shortcut=none",
 }
 """What is left out at half of the epochs, each by a setting."""
 
@@ -47,13 +47,13 @@ def matrix_rate() -> float:
     return sorted(rates)[2]
 
 
-def train(command: list[str], seed: int) -> dict[str, float]:
+def train(command: str, seed: int) -> dict[str, float]:
     """Runs the whole command once."""
     rate = matrix_rate()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         began = time.perf_counter()
-        line = [sys.executable, "-m", "residua", *command, "--seed", str(seed), "--out", str(out)]
+        line = [sys.executable, "-m", "residua", *command.split(), "--seed", str(seed), "--out", str(out)]
         subprocess.run(line, check=True, capture_output=True)
         seconds = time.perf_counter() - began
         test = json.loads((out / "result.json").read_text())["parts"]["test"]
@@ -61,7 +61,7 @@ def train(command: list[str], seed: int) -> dict[str, float]:
     return {"seed": seed, **accuracies, "seconds": seconds, "matrix_gflops": rate, "load_average": os.getloadavg()[0]}
 
 
-def measure(name: str, title: str, command: list[str], seeds: int) -> dict[str, object]:
+def measure(name: str, title: str, command: str, seeds: int) -> dict[str, object]:
     """Runs the seeds that are not in ``docs/results/NAME.jsonl`` yet, and sums them up."""
     path = ROOT / "docs" / "results" / f"{name}.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -75,7 +75,7 @@ def measure(name: str, title: str, command: list[str], seeds: int) -> dict[str, 
         told = f"{row['accuracy']:.2%}, six views {row['six_views']:.2%}, {row['seconds']:.0f} s"
         print(f"{title}, seed {seed}: {told} at {row['matrix_gflops']:.0f} GFLOP/s", flush=True)
     numbers = {key: spread([row[key] for row in done.values()]) for key in ("accuracy", "six_views", "seconds")}
-    return {"command": f"residua {' '.join(command)}", "runs": list(done.values()), **numbers}
+    return {"command": f"residua {command}", "runs": list(done.values()), **numbers}
 
 
 def main() -> None:

@@ -23,10 +23,10 @@ def test_a_stage_with_a_transition_is_its_layers_written_out():
     network = build(SPEC, seed=0).eval()
     x = torch.randn(2, 4, 9, 10)
     first, second = network.stages[0].children()
-    h = functional.max_pool2d(functional.conv2d(x, first.entry.convolution.weight, padding=1), 2)
-    h = torch.relu(first.entry.norm(h))
+    weight, norm = first.get_parameter("entry.convolution.weight"), first.get_submodule("entry.norm")
+    h = torch.relu(norm(functional.max_pool2d(functional.conv2d(x, weight, padding=1), 2)))
     for block in (first, second):
-        weight, norm = block.residual.convolution1.weight, block.residual.norm1
+        weight, norm = block.get_parameter("residual.convolution1.weight"), block.get_submodule("residual.norm1")
         h = torch.relu(h + norm(functional.conv2d(h, weight, padding=1)))
     torch.testing.assert_close(network.stages[0](x), h)
     assert h.shape == (2, 6, 4, 5)

@@ -180,9 +180,9 @@ def test_the_stem_rests_after_its_epochs(stripes: Dataset):
     course, state = begin(stripes, replace(RECIPE, stem_epochs=1))
     before = {name: tensor.clone() for name, tensor in state.network.state_dict().items()}
     list(take_steps(course, state))
-    first = state.network.stem.convolution.weight.clone()
+    first = state.network.get_parameter("stem.convolution.weight").clone()
     assert not torch.equal(first, before["stem.convolution.weight"])
     state.begin_next_epoch()
     list(take_steps(course, state))
-    assert torch.equal(state.network.stem.convolution.weight, first)
-    assert not torch.equal(state.network.head.weight, before["head.weight"])
+    assert torch.equal(state.network.get_parameter("stem.convolution.weight"), first)
+    assert not torch.equal(state.network.get_parameter("head.weight"), before["head.weight"])

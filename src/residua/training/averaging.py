@@ -57,11 +57,12 @@ def update(average: Weights, network: nn.Module, spec: Averaging, *, step: int, 
         return
     weights, kept = network.state_dict(), spec.kept(step, steps)
     real = [name for name, tensor in weights.items() if tensor.is_floating_point()]
-    torch._foreach_lerp_([average[name] for name in real], [weights[name] for name in real], 1 - kept)
+    for name in real:
+        average[name].lerp_(weights[name], 1 - kept)
+        if spec.kind == "lookahead":
+            weights[name].copy_(average[name])
     for name in weights.keys() - set(real):
         average[name].copy_(weights[name])
-    if spec.kind == "lookahead":
-        torch._foreach_copy_([weights[name] for name in real], [average[name] for name in real])
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def optimizer_for(network: nn.Module, spec: Optimizer, *, stage_decay: float = 1
 def _shifts(network: nn.Module) -> set[nn.Parameter]:
     """Returns the biases of the norms, and of a whitening stem."""
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | nn.GroupNorm)]
-    found = {norm.bias for norm in norms if norm.bias is not None}
+    found = {parameter for norm in norms for name, parameter in norm.named_parameters() if name == "bias"}
     if isinstance(network, ResidualNetwork) and network.spec.stem.whitening:
         found.add(network.stem.get_parameter("convolution.bias"))
     return found
@@ -55,7 +55,7 @@ def _shifts(network: nn.Module) -> set[nn.Parameter]:
 def _filters(network: nn.Module) -> set[nn.Parameter]:
     """Returns the weights of all convolutions but the first, which reads the image."""
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    return {layer.weight for layer in layers[1:]}
+    return {parameter for layer in layers[1:] for parameter in layer.parameters() if parameter.ndim > 1}
 
 
 def _scaled(network: nn.Module, stage_decay: float) -> Iterator[tuple[float, nn.Parameter]]:
