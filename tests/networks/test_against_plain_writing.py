@@ -19,6 +19,7 @@ from tests.networks.comparison import (
     with_random_numbers,
 )
 from tests.networks.plain_writing import Written, within
+from tests.networks.test_transition import WITH_TRANSITIONS
 
 from residua.networks import catalogue
 from residua.networks.spec import NetworkSpec
@@ -136,5 +137,5 @@ def test_every_block_is_what_the_papers_write(spec: NetworkSpec, written: Writte
 
 
 def test_every_preset_has_its_writing() -> None:
-    """A preset added to the catalogue needs its line here."""
-    assert set(EXPECTED) == set(catalogue.PRESETS)
+    """A preset added to the catalogue needs its line here, or where stages begin with a transition, there."""
+    assert {*EXPECTED, *WITH_TRANSITIONS} == set(catalogue.PRESETS)

@@ -22,6 +22,7 @@ def test_the_names_are_those_of_the_papers_and_their_twins() -> None:
         *("wide_resnet50_2", "wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
         *("resnet50c", "resnet50d", "se_resnet18", "se_resnet34", "se_resnet50", "se_resnet101"),
         *("wrn-16-4", "wrn-16-8", "wrn-28-10", "wrn-40-4"),
+        *("fast-resnet8", "fast-resnet8-narrow"),
         *("resnet18-small-stem", "resnet18-textbook", "resnet34-no-norm", "resnet34-pooled"),
     ]
     twins = catalogue.names()[len(residual) :]

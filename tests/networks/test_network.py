@@ -230,7 +230,7 @@ def test_a_network_learns_what_it_is_shown() -> None:
 def test_a_network_has_the_parts_that_it_names() -> None:
     network = build(SPEC, seed=0)
     assert isinstance(network, ResidualNetwork)
-    assert [name for name, _ in network.named_children()] == ["stem", "stages", "tail", "head"]
+    assert [name for name, _ in network.named_children()] == ["stem", "stages", "tail", "pool", "head"]
     assert [len(list(stage.children())) for stage in network.stages] == [1, 2]
     assert network.head.out_features == 5
 

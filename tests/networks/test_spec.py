@@ -19,6 +19,7 @@ from residua.networks.spec import (
     deep_stem,
     photograph_stem,
     small_stem,
+    whitening_stem,
 )
 
 SPEC = NetworkSpec(stem=small_stem(8), blocks=(1, 2), widths=(8, 16))
@@ -51,7 +52,7 @@ def test_settings_change_single_fields_of_network_and_stem() -> None:
         ("block", "botleneck", "did you mean 'bottleneck'"),
         ("order", "preactivation", "full_preactivation"),
         ("shortcut", "identity", "projection_everywhere"),
-        ("activation", "gelu", "relu"),
+        ("activation", "gellu", "gelu"),
         ("initialization", "he", "he_fan_out"),
         ("initialization", "fix_up", "did you mean 'fixup'"),
         ("order", "bn_after_adition", "did you mean 'bn_after_addition'"),
@@ -109,6 +110,19 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"initialization": "fixup"}, "set norm=none, or initialization=he_fan_out"),
     ({"stride_on": "first"}, "set stride_on=3x3, or block=bottleneck"),
     ({"groups": 2}, "set groups=1, or block=bottleneck"),
+    (
+        {"initialization": "fixup", "block": "single", **BARE},
+        "set block=basic and transition=block, or initialization=skipinit",
+    ),
+    (
+        {"transition": "convolution", "order": "full_preactivation", "norm_on_projection": False},
+        "set order=original or relu_before_addition, or transition=block",
+    ),
+    ({"stem": whitening_stem(1)}, r"use residua.networks.spec.whitening_stem\(in_channels\)"),
+    (
+        {"stem": whitening_stem(3), "order": "full_preactivation", "norm_on_projection": False},
+        "leaves no norm to the first block.*set order=original",
+    ),
     ({"groups": 3, "block": "bottleneck"}, "set groups to a common divisor of them"),
     ({"shortcut": "padded", "widths": (16, 8)}, "set shortcut=projection, or widths that never fall"),
     ({"shortcut": "scaled", "order": "bn_after_addition"}, "set shortcut=padded, or a shortcut_scale unlike"),

@@ -17,6 +17,8 @@ SPEC = NetworkSpec(
     stem=small_stem(4), blocks=(2, 1), widths=(6, 8), block="single", transition="convolution", classes=3
 )
 
+WITH_TRANSITIONS = ("fast-resnet8", "fast-resnet8-narrow")
+
 
 def test_a_stage_with_a_transition_is_its_layers_written_out():
     """h = ReLU(norm(pool(conv(x)))), then ReLU(h + norm(conv(h))), of which a second block has no first."""
@@ -30,6 +32,35 @@ def test_a_stage_with_a_transition_is_its_layers_written_out():
         h = torch.relu(h + norm(functional.conv2d(h, weight, padding=1)))
     torch.testing.assert_close(network.stages[0](x), h)
     assert h.shape == (2, 6, 4, 5)
+
+
+@pytest.mark.parametrize("shortcut", [True, False])
+@pytest.mark.parametrize("name", WITH_TRANSITIONS)
+def test_a_fast_network_is_its_layers_written_out(name: str, shortcut: bool):
+    """Logits and every gradient: GELU(stem), then stages of h = GELU(norm(pool(conv))) and h + GELU(norm(conv(h)))."""
+    spec = replace(catalogue.specification(name), widths=(4, 6, 6))
+    network = build(spec if shortcut else spec.plain_twin(), seed=0).double()
+    images, written = torch.randn(3, 3, 17, 20, dtype=torch.float64), dict(network.named_parameters())
+
+    def normed(x: torch.Tensor, path: str) -> torch.Tensor:
+        return functional.batch_norm(x, None, None, written[f"{path}.weight"], written[f"{path}.bias"], training=True)
+
+    h = functional.gelu(functional.conv2d(images, written["stem.convolution.weight"], written["stem.convolution.bias"]))
+    for stage in range(3):
+        path = f"stages.{stage}.0"
+        h = functional.max_pool2d(functional.conv2d(h, written[f"{path}.entry.convolution.weight"], padding=1), 2)
+        h = functional.gelu(normed(h, f"{path}.entry.norm"))
+        f = functional.conv2d(h, written[f"{path}.residual.convolution1.weight"], padding=1)
+        f = functional.gelu(normed(f, f"{path}.residual.norm1"))
+        h = h + f if shortcut else f
+    expected = h.mean((2, 3)) @ written["head.weight"].T + written["head.bias"]
+    logits, learned = network.train()(images), [value for value in written.values() if value.requires_grad]
+    torch.testing.assert_close(logits, expected)
+    weights = torch.randn_like(logits)
+    ours, theirs = (torch.autograd.grad((out * weights).sum(), learned) for out in (logits, expected))
+    assert len(learned) == len(written) - 1
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_every_shortcut_is_the_identity():

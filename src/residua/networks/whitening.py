@@ -28,7 +28,7 @@ def whiten(network: ResidualNetwork, images: Float[Tensor, "n c h w"]) -> None:
         BadNetwork: If the network's stem does not whiten.
     """
     if not network.spec.stem.whitening:
-        raise BadNetwork("the network's stem does not whiten; build it with a residua.whitening_stem")
+        raise BadNetwork("the network's stem does not whiten; build it with residua.networks.spec.whitening_stem")
     layer = network.stem.get_submodule("convolution")
     patches = functional.unfold(images.float(), network.spec.stem.kernel).transpose(1, 2).flatten(0, 1)
     variances, directions = torch.linalg.eigh(patches.T.double() @ patches.double() / len(patches))
