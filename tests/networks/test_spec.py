@@ -118,10 +118,10 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
         {"transition": "convolution", "order": "full_preactivation", "norm_on_projection": False},
         "set order=original or relu_before_addition, or transition=block",
     ),
-    ({"stem": whitening_stem(1)}, r"use residua.networks.spec.whitening_stem\(in_channels\)"),
+    ({"stem": whitening_stem(1)}, "use residua.networks.spec.whitening_stem"),
     (
         {"stem": whitening_stem(3), "order": "full_preactivation", "norm_on_projection": False},
-        "leaves no norm to the first block.*set order=original",
+        "which leaves no norm to the first block, and order is a pre-activation; set order=original",
     ),
     ({"groups": 3, "block": "bottleneck"}, "set groups to a common divisor of them"),
     ({"shortcut": "padded", "widths": (16, 8)}, "set shortcut=projection, or widths that never fall"),

@@ -322,7 +322,7 @@ CONTRADICTIONS: tuple[tuple[Callable[[NetworkSpec], bool], str], ...] = (
     ),
     (
         lambda spec: spec.stem.whitening and spec.stem.width != 2 * spec.in_channels * spec.stem.kernel**2,
-        "the stem whitens and its width is not 2 · in_channels · kernel²; use residua.networks.spec.whitening_stem(in_channels)",
+        "the stem whitens and its width is not 2 · in_channels · kernel²; use residua.networks.spec.whitening_stem",
     ),
     (
         lambda spec: spec.stem.whitening and "preactivation" in spec.order,
