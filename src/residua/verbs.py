@@ -290,7 +290,7 @@ def evaluate(
             part = foreign_part(place, kept.preprocessing, kept.classes, data_root, progress=progress)
     device = machine.device()
     outcome = evaluation.evaluate(kept.network().to(device), part, kept.preprocessing, device=device)
-    numbers = evaluation.metrics(outcome, kept.classes)
+    numbers = evaluation.metrics(outcome.at(kept.temperature), kept.classes)
     _remember(opened, part, None if source is None else os.fspath(source), numbers)
     return {
         "source": opened.read("run")["source"] if source is None else os.fspath(source),

@@ -25,13 +25,18 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
     if state.best_weights is not None:
         network.load_state_dict(state.best_weights)
     network.eval()
+    outcomes = _calibrated(
+        {
+            part.name: evaluation.evaluate(network, part, plan.dataset.preprocessing, device=plan.device)
+            for part in (plan.dataset.validation, plan.dataset.test)
+            if part is not None
+        }
+    )
     parts = {}
-    for part in (plan.dataset.validation, plan.dataset.test):
-        if part is not None:
-            outcome = evaluation.evaluate(network, part, plan.dataset.preprocessing, device=plan.device)
-            parts[part.name] = {**evaluation.metrics(outcome, plan.dataset.classes), "evaluations": 1}
-            rows = prediction_rows(outcome, part, plan.dataset.classes)
-            files.write_json_lines(made.path / f"predictions-{part.name}.jsonl", rows)
+    for name, outcome in outcomes.items():
+        parts[name] = {**evaluation.metrics(outcome, plan.dataset.classes), "evaluations": 1}
+        rows = prediction_rows(outcome, _part(plan.dataset, name), plan.dataset.classes)
+        files.write_json_lines(made.path / f"predictions-{name}.jsonl", rows)
     network.to(torch.device("cpu"))
     result = _result(plan, parts, state)
     made.write("result", result)
@@ -42,11 +47,20 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
             preprocessing=plan.dataset.preprocessing,
             weights=network.state_dict(),
             metrics=result["headline"] or {},
+            temperature=result["temperature"]["value"],
         ),
         made.model,
     )
     made.update(status="finished", seconds={"total": seconds, "training": state.position.seconds})
     shutil.rmtree(made.checkpoints, ignore_errors=True)
+
+
+def _calibrated(outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+    """Returns the outcomes at the temperature that the validation part asks for; as they are where there is none."""
+    if "validation" not in outcomes:
+        return outcomes
+    temperature = evaluation.fitted_temperature(outcomes["validation"])
+    return {name: outcome.at(temperature) for name, outcome in outcomes.items()}
 
 
 def prediction_rows(outcome: Outcome, part: Part, classes: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -75,8 +89,9 @@ def _result(plan: Plan, parts: dict[str, Any], state: State) -> dict[str, Any]:
     by = "last epoch" if state.best_epoch is None else rule
     chosen = {"epoch": plan.epochs if state.best_epoch is None else state.best_epoch, "by": by}
     name = "test" if "test" in parts else "validation" if "validation" in parts else None
+    temperature = _temperature_card(parts)
     if name is None:
-        return {"headline": None, "parts": {}, "baselines": {}, "chosen": chosen}
+        return {"headline": None, "parts": {}, "baselines": {}, "chosen": chosen, "temperature": temperature}
     simple = baselines(plan.dataset, _part(plan.dataset, name))
     numbers = parts[name]
     beaten = numbers["interval"][0] > max(row["accuracy"] for row in simple.values())
@@ -88,7 +103,15 @@ def _result(plan: Plan, parts: dict[str, Any], state: State) -> dict[str, Any]:
         "optimistic": name == "validation" and state.best_epoch is not None,
         "beats_baselines": beaten,
     }
-    return {"headline": headline, "parts": parts, "baselines": simple, "chosen": chosen}
+    return {"headline": headline, "parts": parts, "baselines": simple, "chosen": chosen, "temperature": temperature}
+
+
+def _temperature_card(parts: dict[str, Any]) -> dict[str, Any]:
+    """Returns the temperature, and the part that it was fitted to: None where none was held out for that."""
+    if "validation" not in parts:
+        return {"value": 1.0, "fitted_to": None, "images": 0}
+    numbers = parts["validation"]
+    return {"value": numbers["temperature"], "fitted_to": "validation", "images": numbers["images"]}
 
 
 def _part(dataset: Dataset, name: str) -> Part:
