@@ -21,7 +21,8 @@ from residua.data.dataset import Part, Preprocessing
 from residua.data.loader import evaluation_batches
 
 _RELIABILITY_BINS = 10
-_BATCH_SIZE = 256
+BATCH_SIZE = 256
+"""Images that are asked about at a time."""
 _COLDEST, _HOTTEST = 0.01, 100.0
 
 
@@ -77,7 +78,7 @@ def evaluate(
     network.eval()
     logits = []
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        for batch in evaluation_batches(part, batch_size=_BATCH_SIZE, preprocessing=preprocessing, device=device):
+        for batch in evaluation_batches(part, batch_size=BATCH_SIZE, preprocessing=preprocessing, device=device):
             logits.append(network(batch.images).float().cpu())
     network.train(was_training)
     return Outcome(logits=torch.cat(logits).clone(), labels=part.labels.cpu())
