@@ -1,11 +1,14 @@
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save, save_file
 
-from residua import artifact
+from residua import artifact, files
 from residua.artifact import Artifact
 from residua.data.dataset import Preprocessing
 from residua.errors import BadRun
@@ -65,3 +68,27 @@ def test_a_file_that_is_missing_cut_or_foreign_is_one_line(kept: Artifact, tmp_p
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(BadRun, match="not what they belong to"):
         artifact.load(path)
+
+
+def rewritten(path: Path, **changes: Any) -> None:
+    """Writes an artifact again with other metadata; None takes a key out."""
+    with safe_open(path, "pt") as file:
+        metadata = json.loads(file.metadata()["residua"])
+    metadata = {key: value for key, value in (metadata | changes).items() if value is not None}
+    files.write(path, save(load_file(path), {"residua": json.dumps(metadata)}))
+
+
+def test_the_temperature_travels_and_an_older_file_has_temperature_1(kept: Artifact, tmp_path: Path):
+    path = tmp_path / "m.safetensors"
+    artifact.save(replace(kept, temperature=1.75), path)
+    assert artifact.load(path).temperature == 1.75
+    rewritten(path, temperature=None)
+    assert artifact.load(path).temperature == 1.0
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, "warm", float("inf"), float("nan")])
+def test_a_temperature_that_cannot_be_is_one_line(kept: Artifact, tmp_path: Path, wrong: Any):
+    artifact.save(kept, tmp_path / "m.safetensors")
+    rewritten(tmp_path / "m.safetensors", temperature=wrong)
+    with pytest.raises(BadRun, match="temperature is"):
+        artifact.load(tmp_path / "m.safetensors")

@@ -31,7 +31,11 @@ class Outer:
 
 
 @given(
-    st.text(), st.none() | st.integers(), st.lists(st.integers()), st.booleans(), st.floats(allow_nan=False, width=32)
+    st.text(),
+    st.none() | st.integers(),
+    st.lists(st.integers()),
+    st.booleans(),
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
 )
 def test_json_and_back_is_the_identity(name: str, epochs: int | None, widths: list[int], fast: bool, rate: float):
     configuration = Outer(name=name, epochs=epochs, widths=tuple(widths), fast=fast, inner=Inner(rate=rate))
@@ -55,7 +59,7 @@ def test_one_value_makes_a_list_of_one():
     ("setting", "message"),
     [
         ("inner.rat=1", r"did you mean 'inner.rate'"),
-        ("innner.rate=1", r"'innner.rate' is no setting; did you mean 'inner'"),
+        ("innner.rate=1", r"'innner.rate' is no setting; did you mean 'inner.rate'"),
         ("inner=1", r"inner is a group; its settings: inner.rate, inner.kind"),
         ("inner.rate", r"--set takes name=value, got 'inner.rate'"),
         ("inner.rate=fast", r"inner.rate takes a number, got 'fast'"),

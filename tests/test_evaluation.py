@@ -5,7 +5,16 @@ import torch
 from sklearn.metrics import log_loss
 
 from residua.data.dataset import Part, Preprocessing
-from residua.evaluation import Outcome, accuracy_interval, calibration_error, evaluate, metrics, reliability, views_of
+from residua.evaluation import (
+    Outcome,
+    accuracy_interval,
+    calibration_error,
+    evaluate,
+    fitted_temperature,
+    metrics,
+    reliability,
+    views_of,
+)
 
 PLAIN = Preprocessing(image_size=(4, 4), channels=1, mean=(0.0,), std=(1.0,))
 
@@ -97,3 +106,58 @@ def test_logits_of_views_are_averaged():
     once, mirrored = (evaluate(Sides(), part, PLAIN, device=torch.device("cpu"), views=v) for v in ("one", "mirror"))
     assert (once.logits[:, 0] != once.logits[:, 1]).any()
     torch.testing.assert_close(mirrored.logits[:, 0], mirrored.logits[:, 1])
+
+
+def drawn_outcome(images: int, *, times: float, seed: int = 0) -> Outcome:
+    """Labels drawn from the softmax of logits that are then multiplied: at temperature ``times`` they are honest."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(images, 5, generator=generator)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
+    return Outcome(logits=times * logits, labels=labels)
+
+
+@pytest.mark.parametrize("times", [0.4, 1.0, 3.0])
+def test_the_temperature_undoes_what_the_logits_were_multiplied_by(times: float):
+    """Guo et al. 2017, §4.2; measured on other images of the same kind, the calibration error falls to near 0."""
+    temperature = fitted_temperature(drawn_outcome(20_000, times=times))
+    assert temperature == pytest.approx(times, rel=0.03)
+    assert calibration_error(drawn_outcome(20_000, times=times, seed=1).at(temperature)) < 0.01
+
+
+def test_the_temperature_is_where_a_fine_search_finds_the_lowest_loss():
+    """Naive reference: with many images the targets of Platt 1999 are the labels."""
+    outcome = drawn_outcome(5_000, times=1.7)
+    grid = [1.2 * 1.001**step for step in range(800)]
+    assert fitted_temperature(outcome) == pytest.approx(min(grid, key=lambda t: outcome.at(t).loss), rel=0.005)
+
+
+def test_a_part_without_a_mistake_does_not_ask_for_certainty():
+    """Platt 1999, §2.2: of n images, all right, the probability of the label comes to (n + 1)/(n + 2)."""
+    sure = Outcome(logits=torch.tensor([[4.0, 0.0]] * 98), labels=torch.zeros(98, dtype=torch.int64))
+    probabilities = sure.at(fitted_temperature(sure)).probabilities
+    assert float(probabilities[0, 0]) == pytest.approx(99 / 100, abs=1e-5)
+
+
+def test_a_temperature_changes_no_class_even_where_probabilities_become_equal():
+    """At a high temperature two logits that differ in the last place have the same probability in float32."""
+    close = Outcome(logits=torch.tensor([[1.0, 1.0 + 2**-23], [0.0, 5.0]]), labels=torch.tensor([1, 1]))
+    warm = close.at(100.0)
+    assert torch.equal(warm.predicted, close.predicted)
+    assert warm.accuracy == 1.0
+    assert sum(row["accuracy"] * row["images"] for row in reliability(warm)) == 2
+
+
+def test_one_class_has_no_temperature():
+    assert fitted_temperature(Outcome(logits=torch.ones(3, 1), labels=torch.zeros(3, dtype=torch.int64))) == 1.0
+
+
+def test_the_numbers_of_a_part_hold_both_calibrations():
+    numbers = metrics(FOUR.at(2.0), ("a", "b"))
+    assert (numbers["loss"], numbers["calibration_error"]) == (FOUR.at(2.0).loss, calibration_error(FOUR.at(2.0)))
+    before = numbers["uncalibrated"]
+    assert (before["temperature"], before["loss"], before["calibration_error"]) == (
+        1.0,
+        FOUR.loss,
+        calibration_error(FOUR),
+    )
+    assert numbers["accuracy"] == FOUR.accuracy

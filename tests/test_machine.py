@@ -61,3 +61,63 @@ def test_the_allocator_keeps_its_pages():
 def test_the_description_names_what_a_result_depends_on():
     described = machine.description()
     assert {"residua", "torch", "processor", "cores", "threads", "device", "bfloat16"} <= described.keys()
+
+
+def test_float16_is_refused_with_the_reason():
+    with pytest.raises(BadSetting, match="thousand times slower on a processor; use bfloat16"):
+        machine.precision("float16", torch.device("cpu"))
+    with pytest.raises(BadSetting, match="needs a gradient scaler; use bfloat16"):
+        machine.precision("float16", torch.device("cuda"))
+
+
+GROUPS = {
+    "version 2, of the group": (
+        100,
+        {"/proc/self/cgroup": "0::/job/step", "/sys/fs/cgroup/job/step/memory.max": "60"}
+        | {"/sys/fs/cgroup/job/step/memory.current": "50", "/sys/fs/cgroup/job/step/memory.stat": "inactive_file 5"},
+        15,
+    ),
+    "version 2, of the group above": (
+        100,
+        {"/proc/self/cgroup": "0::/job/step", "/sys/fs/cgroup/job/step/memory.max": "max"}
+        | {"/sys/fs/cgroup/job/memory.max": "70", "/sys/fs/cgroup/job/memory.current": "50"},
+        20,
+    ),
+    "version 2, of a container": (
+        100,
+        {"/proc/self/cgroup": "0::/", "/sys/fs/cgroup/memory.max": "90", "/sys/fs/cgroup/memory.current": "10"},
+        80,
+    ),
+    "version 1": (
+        100,
+        {"/proc/self/cgroup": "5:cpu:/a\n9:memory:/docker/x", "/sys/fs/cgroup/memory/memory.usage_in_bytes": "8"}
+        | {"/sys/fs/cgroup/memory/memory.limit_in_bytes": "40", "/sys/fs/cgroup/memory/memory.stat": "cache 9"},
+        32,
+    ),
+    "above its limit": (
+        100,
+        {"/proc/self/cgroup": "0::/", "/sys/fs/cgroup/memory.max": "9", "/sys/fs/cgroup/memory.current": "10"},
+        0,
+    ),
+    "the machine has less": (
+        3,
+        {"/proc/self/cgroup": "0::/", "/sys/fs/cgroup/memory.max": "9000", "/sys/fs/cgroup/memory.current": "10"},
+        3 * 1024,
+    ),
+    "no limit": (100, {"/proc/self/cgroup": "0::/"}, 100 * 1024),
+}
+
+
+@pytest.mark.parametrize(("kilobytes", "there", "free"), GROUPS.values(), ids=list(GROUPS))
+def test_a_control_groups_limit_counts(monkeypatch: pytest.MonkeyPatch, kilobytes: int, there: dict, free: int):
+    """The least of the machine's free memory and what every group above the process leaves."""
+    there = {"/proc/meminfo": f"MemTotal: 1 kB\nMemAvailable: {kilobytes} kB"} | there
+    monkeypatch.setattr(machine, "_lines", lambda path: there.get(path, "").splitlines())
+    assert machine.memory_bytes() == free
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_resident_size_grows_with_what_is_written():
+    before = machine.resident_bytes()
+    kept = torch.ones(8 << 20)
+    assert machine.resident_bytes() - before == pytest.approx(kept.nbytes, rel=0.2)

@@ -20,6 +20,7 @@ __all__ = [
     "draw_network",
     "evaluate",
     "feature_maps",
+    "find_learning_rate",
     "inspect",
     "list_networks",
     "load",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from residua.verbs import deepen as deepen
     from residua.verbs import download as download
     from residua.verbs import evaluate as evaluate
+    from residua.verbs import find_learning_rate as find_learning_rate
     from residua.verbs import load as load
     from residua.verbs import predict as predict
     from residua.verbs import resume as resume

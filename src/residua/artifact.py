@@ -5,6 +5,7 @@ specification, the classes, the preprocessing and the metrics.
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -38,6 +39,8 @@ class Artifact:
     weights: dict[str, Tensor]
     """The network's parameters and buffers by name, on the processor."""
     metrics: dict[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0
+    """What the logits are divided by before the softmax (`residua.evaluation.fitted_temperature`)."""
 
     def network(self) -> ResidualNetwork:
         """Builds the network with its weights, in evaluation mode, on the processor.
@@ -98,6 +101,7 @@ def save(artifact: Artifact, path: Path) -> None:
         "classes": list(artifact.classes),
         "preprocessing": configuration.to_json(artifact.preprocessing),
         "metrics": artifact.metrics,
+        "temperature": artifact.temperature,
     }
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in artifact.weights.items()}
     files.write(path, to_bytes(weights, {_KEY: json.dumps(metadata, ensure_ascii=False)}))
@@ -143,6 +147,15 @@ def _read(metadata: dict[str, Any], weights: dict[str, Tensor], path: Path) -> A
             preprocessing=configuration.from_json(Preprocessing, metadata["preprocessing"]),
             weights=weights,
             metrics=metadata["metrics"],
+            temperature=_temperature(metadata),
         )
     except (KeyError, ResiduaError) as error:
         raise BadRun(f"{path} describes no network of this version ({error}): train again") from error
+
+
+def _temperature(metadata: dict[str, Any]) -> float:
+    """Reads the temperature; a file from before there was one has 1."""
+    value = metadata.get("temperature", 1.0)
+    fits = isinstance(value, (int, float)) and 0 < value < math.inf
+    configuration.check(fits, "temperature", value, "a number above 0")
+    return float(value)

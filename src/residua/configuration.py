@@ -6,6 +6,7 @@ A configuration is a frozen, keyword-only dataclass whose fields are ``bool``, `
 
 import dataclasses
 import json
+import sys
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -39,23 +40,27 @@ def from_json(cls: type[Configuration], values: Mapping[str, Any], where: str = 
     return cls(**{key: _fit(hints[key], value, f"{where}{key}") for key, value in values.items()})
 
 
-def with_settings(configuration: Configuration, settings: Iterable[str]) -> Configuration:
+def with_settings(configuration: Configuration, settings: Iterable[str], where: str = "") -> Configuration:
     """Returns a copy with single fields changed, each setting being ``dotted.name=value``.
+
+    Args:
+        configuration: Is not changed.
+        settings: May say a name twice only with the same value.
+        where: What stands before the names on the command line, such as ``network.``, for messages.
 
     Example:
         >>> with_settings(recipe, ["optimizer.learning_rate=0.1"]).optimizer.learning_rate
         0.1
 
     Raises:
-        BadSetting: If a setting has no ``=``, names no field, or its value does not fit.
+        BadSetting: If a setting has no ``=``, names no field, contradicts another, or its value does not fit.
     """
-    values = to_json(configuration)
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise BadSetting(f"--set takes name=value, got {setting!r}; for example --set optimizer.learning_rate=0.1")
-        _place(values, name.strip().split("."), _parse(text.strip()), name.strip())
-    return from_json(type(configuration), values)
+    values, known = to_json(configuration), setting_names(configuration)
+    for name, text in _once_each(settings, where).items():
+        if name not in known:
+            raise BadSetting(_unknown_setting(name, known, where))
+        _place(values, name.split("."), _parse(text))
+    return from_json(type(configuration), values, where)
 
 
 def setting_names(configuration: Any, where: str = "") -> list[str]:
@@ -85,18 +90,33 @@ def check(condition: bool, name: str, value: Any, allowed: str) -> None:
         raise BadSetting(f"{name} is {value!r}; allowed: {allowed}")
 
 
-def _place(values: dict[str, Any], path: list[str], value: Any, name: str) -> None:
-    for depth, key in enumerate(path):
-        if not isinstance(values, dict) or key not in values:
-            known = values if isinstance(values, dict) else []
-            prefix = "".join(f"{part}." for part in path[:depth])
-            raise BadSetting(unknown("setting", name, [f"{prefix}{key}" for key in known]))
-        if depth == len(path) - 1:
-            if isinstance(values[key], dict):
-                raise BadSetting(f"{name} is a group; its settings: {', '.join(f'{name}.{k}' for k in values[key])}")
-            values[key] = value
-        else:
-            values = values[key]
+def _once_each(settings: Iterable[str], where: str) -> dict[str, str]:
+    """Returns the text of each name.
+
+    Raises:
+        BadSetting: If a setting has no ``=``, or a name has two values.
+    """
+    texts: dict[str, str] = {}
+    for setting in settings:
+        name, equals, text = (part.strip() for part in setting.partition("="))
+        if not equals:
+            raise BadSetting(f"--set takes name=value, got {setting!r}; for example --set optimizer.learning_rate=0.1")
+        if texts.setdefault(name, text) != text:
+            raise BadSetting(f"{where}{name} is set to {texts[name]} and to {text}; give one of them")
+    return texts
+
+
+def _unknown_setting(name: str, known: list[str], where: str) -> str:
+    inside = [f"{where}{one}" for one in known if one.startswith(f"{name}.")]
+    if inside:
+        return f"{where}{name} is a group; its settings: {', '.join(inside)}"
+    return unknown("setting", f"{where}{name}", [f"{where}{one}" for one in known])
+
+
+def _place(values: dict[str, Any], path: list[str], value: Any) -> None:
+    for key in path[:-1]:
+        values = values[key]
+    values[path[-1]] = value
 
 
 def _parse(text: str) -> Any:
@@ -127,8 +147,8 @@ def _fit(hint: Any, value: Any, name: str) -> Any:
         return _fit_tuple(choices, value, name)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return from_json(hint, value, f"{name}.")  # type: ignore[arg-type]
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _finite(value, name)
     if hint is type(None) and value is None:
         return None
     plain = hint in (int, float, str, bool) and type(value) is hint
@@ -137,6 +157,12 @@ def _fit(hint: Any, value: Any, name: str) -> Any:
     if hint is Any:
         return value
     raise BadSetting(f"{name} takes {_named(hint)}, got {value!r}")
+
+
+def _finite(value: int | float, name: str) -> float:
+    if not abs(value) <= sys.float_info.max:  # holds for NaN, infinity, and whole numbers beyond
+        raise BadSetting(f"{name} takes a finite number, got {value!r}")
+    return float(value)
 
 
 def _fit_any(choices: tuple[Any, ...], value: Any, name: str) -> Any:

@@ -1,15 +1,18 @@
 """The one evaluation loop, and the metrics that all rooms above report.
 
-Notation: n images, k classes. Probabilities are the softmax of the network's logits.
+Notation: n images, k classes. Probabilities are the softmax of the network's logits over a temperature T, one number
+that is fitted to held-out images (`fitted_temperature`) and changes no predicted class.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import exp, log
 from typing import Any, Literal, final
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
@@ -21,7 +24,9 @@ from residua.data.loader import evaluation_batches
 Views = Literal["one", "mirror", "six"]
 """How often an image is looked at: as it is, mirrored too, or six times (`views_of`)."""
 _RELIABILITY_BINS = 10
-_BATCH_SIZE = 256
+BATCH_SIZE = 256
+"""Images that are asked about at a time."""
+_COLDEST, _HOTTEST = 0.01, 100.0
 
 
 @final
@@ -32,11 +37,13 @@ class Outcome:
     logits: Float[Tensor, "n k"]
     """On the processor, in float32."""
     labels: Int64[Tensor, " n"]
+    temperature: float = 1.0
+    """What the logits are divided by before the softmax."""
 
     @property
     def probabilities(self) -> Float[Tensor, "n k"]:
-        """Returns the softmax of the logits; every row sums to one."""
-        return self.logits.softmax(1)
+        """Returns the softmax of the logits over the temperature; every row sums to one."""
+        return (self.logits / self.temperature).softmax(1)
 
     @property
     def predicted(self) -> Int64[Tensor, " n"]:
@@ -50,8 +57,12 @@ class Outcome:
 
     @property
     def loss(self) -> float:
-        """Returns the mean cross-entropy in nats, without label smoothing."""
-        return float(functional.cross_entropy(self.logits.double(), self.labels))
+        """Returns the mean cross-entropy of the probabilities in nats, without label smoothing."""
+        return float(functional.cross_entropy(self.logits.double() / self.temperature, self.labels))
+
+    def at(self, temperature: float) -> "Outcome":
+        """Returns what the network would have said at another temperature."""
+        return replace(self, temperature=temperature)
 
 
 def evaluate(
@@ -72,7 +83,7 @@ def evaluate(
     network.eval()
     logits = []
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        for batch in evaluation_batches(part, batch_size=_BATCH_SIZE, preprocessing=preprocessing, device=device):
+        for batch in evaluation_batches(part, batch_size=BATCH_SIZE, preprocessing=preprocessing, device=device):
             seen = sum(weight * network(view).float() for weight, view in views_of(batch.images, views))
             logits.append(torch.as_tensor(seen).cpu())
     network.train(was_training)
@@ -97,24 +108,54 @@ def views_of(images: Float[Tensor, "b c h w"], views: Views) -> Iterator[tuple[f
         yield weight / 2, view.flip(3)
 
 
+def fitted_temperature(outcome: Outcome) -> float:
+    """Returns the temperature that makes the probabilities of a held-out part honest (Guo et al. 2017, §4.2).
+
+    It minimises the mean cross-entropy of softmax(logits / T), which has one minimum (it is convex in 1/T), over log T
+    by Brent's method. The target of an image is (n + 1)/(n + 2) for its label and the rest for the other classes
+    (Platt 1999, §2.2): a part without a mistake would else ask for T = 0, and be certain of everything. Above 1 the
+    network was too sure, below 1 not sure enough. 1 where there is one class.
+    """
+    images, classes = outcome.logits.shape
+    if classes == 1:
+        return 1.0
+    logits, smoothing = outcome.logits.double(), classes / ((classes - 1) * (images + 2))
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / exp(log_temperature)
+        return float(functional.cross_entropy(scaled, outcome.labels, label_smoothing=smoothing))
+
+    bounds = (log(_COLDEST), log(_HOTTEST))
+    return exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
+
+
 def metrics(outcome: Outcome, classes: tuple[str, ...]) -> dict[str, Any]:
     """Returns the numbers that a run reports of one part, ready for JSON.
 
     Accuracy comes with its 95 % Wilson interval from the number of images; precision and recall are
     None where a class was never predicted or never present; the confusion matrix has the true classes
-    as rows.
+    as rows. Loss and calibration are those of the probabilities at the outcome's temperature, and once more under
+    ``uncalibrated`` at temperature 1.
     """
     confusion = confusion_matrix(outcome.labels, outcome.predicted, labels=range(len(classes)))
     correct, images = int((outcome.predicted == outcome.labels).sum()), len(outcome.labels)
     return {
         "accuracy": outcome.accuracy,
         "interval": list(accuracy_interval(correct, images)),
-        "loss": outcome.loss,
         "images": images,
         "correct": correct,
-        "calibration_error": calibration_error(outcome),
         "per_class": _per_class(confusion, classes),
         "confusion": confusion.tolist(),
+        **_calibration(outcome),
+        "uncalibrated": _calibration(outcome.at(1.0)),
+    }
+
+
+def _calibration(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "temperature": outcome.temperature,
+        "loss": outcome.loss,
+        "calibration_error": calibration_error(outcome),
         "reliability": reliability(outcome),
     }
 
@@ -127,8 +168,8 @@ def accuracy_interval(correct: int, images: int) -> tuple[float, float]:
 
 def reliability(outcome: Outcome) -> list[dict[str, float]]:
     """Groups images by the probability of their predicted class, in ten equal bins; empty bins are left out."""
-    confidence, predicted = outcome.logits.double().softmax(1).max(1)
-    right = (predicted == outcome.labels).double()
+    confidence = (outcome.logits.double() / outcome.temperature).softmax(1).amax(1)
+    right = (outcome.predicted == outcome.labels).double()
     bins = (confidence * _RELIABILITY_BINS).long().clamp(max=_RELIABILITY_BINS - 1)
     rows = []
     for index in range(_RELIABILITY_BINS):

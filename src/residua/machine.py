@@ -10,6 +10,7 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from residua.errors import BadSetting
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "bfloat16"]
 
 ALLOCATOR_VARIABLE = "RESIDUA_ALLOCATOR"
+_CGROUP_FILES = {
+    "": ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    "memory": (
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+}
+"""Where version 2 ("") and version 1 keep them: the root, the limit, the use, and the row of idle pages."""
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
@@ -67,6 +78,8 @@ def device(name: str = "auto") -> torch.device:
         chosen = torch.device(name)
     except RuntimeError:
         raise BadSetting(f"{name!r} is no device; allowed: auto, cpu, cuda, cuda:1, …") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise BadSetting(f"{name!r} is no device that this library computes on; allowed: auto, cpu, cuda, cuda:1, …")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise BadSetting(f"{name} is not on this machine ({torch.cuda.device_count()} CUDA devices); use --device cpu")
     return chosen
@@ -76,8 +89,12 @@ def precision(name: str, on: torch.device) -> Precision:
     """Returns the arithmetic of the convolutions; ``auto`` is bfloat16 where the device computes it natively.
 
     Raises:
-        BadSetting: If bfloat16 is asked for where it is only emulated.
+        BadSetting: If bfloat16 is asked for where it is only emulated; and for float16 everywhere: gradients below
+            6e-8 vanish in it without a scaler, which bfloat16 does not need.
     """
+    if name == "float16":
+        reason = "is about a thousand times slower on a processor" if on.type == "cpu" else "needs a gradient scaler"
+        raise BadSetting(f"precision is 'float16', which {reason}; use bfloat16 or float32, or leave it to auto")
     if name == "auto":
         return "bfloat16" if has_bfloat16(on) else "float32"
     if name == "bfloat16" and not has_bfloat16(on):
@@ -92,6 +109,24 @@ def has_bfloat16(on: torch.device) -> bool:
     if on.type == "cuda":
         return torch.cuda.get_device_capability(on)[0] >= 8
     return bool(_cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def why_not_compiled(on: torch.device) -> str:
+    """Says why ``torch.compile`` does not work for a device; empty where it does.
+
+    Compiles an addition, which takes a C++ compiler on a processor and triton on a GPU, and seconds the first time. The
+    compiler is asked for besides: what torch has compiled before it would find again without one.
+    """
+    import torch
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    try:
+        if on.type == "cpu":
+            get_cpp_compiler()
+        torch.compile(lambda x: x + 1)(torch.zeros(16, device=on))
+    except (RuntimeError, ImportError, OSError) as error:
+        return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return ""
 
 
 def description() -> dict[str, Any]:
@@ -128,11 +163,18 @@ def processor_name() -> str:
 
 
 def memory_bytes() -> int:
-    """Returns the memory that programs may still take, in bytes; 0 where the system does not say."""
-    for line in _lines("/proc/meminfo"):
-        if line.startswith("MemAvailable"):
-            return int(line.split()[1]) * 1024
-    return 0
+    """Returns the memory that this process may still take, in bytes; 0 where the system does not say.
+
+    The least of what the machine has and what its control groups, a container's or a job's, leave it.
+    """
+    machines = [int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith("MemAvailable")]
+    return max(0, min([*machines, *_cgroup_bytes()], default=0))
+
+
+def resident_bytes() -> int:
+    """Returns the memory that this process has now, in bytes; 0 where the system does not say."""
+    pages = " ".join(_lines("/proc/self/statm")).split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else 0
 
 
 def _cpu_flags() -> set[str]:
@@ -148,6 +190,31 @@ def _cgroup_cores() -> int | None:
     if len(quota) == 2 and quota[0] != "max":
         return max(1, int(quota[0]) // int(quota[1]))
     return None
+
+
+def _cgroup_bytes() -> Iterator[int]:
+    """Yields what each control group above this process leaves it, where one has a limit (versions 2 and 1).
+
+    Pages of files that were not used lately are given back under pressure, so they count as free.
+    """
+    for line in _lines("/proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        root, limit, used, cached = _CGROUP_FILES["memory" if controllers else ""]
+        parts = [part for part in path.split("/") if part]
+        for depth in range(len(parts), -1, -1):
+            group = "/".join([root, *parts[:depth]])
+            most, taken = (_number(f"{group}/{name}") for name in (limit, used))
+            if most is not None and taken is not None:
+                idle = [int(row.split()[1]) for row in _lines(f"{group}/memory.stat") if row.startswith(f"{cached} ")]
+                yield most - taken + sum(idle)
+
+
+def _number(path: str) -> int | None:
+    """Reads a file with one whole number; ``max``, which is no limit, is None."""
+    text = "".join(_lines(path)).strip()
+    return int(text) if text.isdecimal() else None
 
 
 def _lines(path: str) -> list[str]:

@@ -1,10 +1,11 @@
 """The public verbs: each wires rooms together in a few lines."""
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -19,11 +20,12 @@ from residua.inference.predictor import Prediction, Predictor, Unreadable
 from residua.networks.spec import NetworkSpec
 from residua.report import notebook, page
 from residua.report.gather import pictures_of
+from residua.report.rate_page import RateFound, write_rate_page
 from residua.report.terminal import ProgressObserver, transfer_progress
 from residua.training import fit as fitting
 from residua.training import record
 from residua.training.fit import Fitted
-from residua.training.plan import Plan, TrainSpec, plan
+from residua.training.plan import Plan, TrainSpec, plan, train_command
 from residua.training.record import Record
 
 
@@ -140,22 +142,46 @@ def train(
     Raises:
         ResiduaError: For whatever cannot work, before the first step; later `Interrupted` or `NonFiniteLoss`.
     """
-    asked = TrainSpec(
-        source=os.fspath(source),
+    asked = _asked(
+        source,
         network=network,
-        weights=None if weights is None else os.fspath(weights),
+        weights=weights,
         recipe=recipe,
         epochs=epochs,
         minutes=minutes,
         image_size=image_size,
         fit=fit,
         group=group,
-        data_root=None if data_root is None else os.fspath(data_root),
+        data_root=data_root,
         seed=seed,
         device=device,
-        settings=tuple(settings),
+        settings=settings,
     )
     return _trained(asked, out)
+
+
+def find_learning_rate(source: str | os.PathLike[str] = "digits", **asked: Any) -> RateFound:
+    """Finds learning rates that a network learns at, and writes a page with the plot; trains no run.
+
+    A range test on a copy of the network (`residua.training.rate_finder`): a run that is trained afterwards is the
+    same to the bit as without it.
+
+    Args:
+        source: As `train` takes it.
+        asked: Anything else that `train` takes, but ``out``.
+
+    Raises:
+        ResiduaError: As `train` does before its first step.
+    """
+    machine.prepare_process()
+    with transfer_progress() as progress:
+        decided = fitting.with_head(plan(_asked(source, **asked), progress=progress), progress=progress)
+        found = fitting.range_test(decided, told=partial(progress, "trying learning rates"))
+    name = Path(decided.asked.source).name
+    command = shlex.join(train_command(decided.asked, learning_rate=found.suggested))
+    path = record.DEFAULT_ROOT / f"{record.stem_of(name, decided.network_name)}-learning-rate.html"
+    title = f"{decided.network_name} on {name}"
+    return RateFound(test=found, page=write_rate_page(path, found, title=title, command=command), command=command)
 
 
 def deepen(
@@ -193,7 +219,12 @@ def deepen(
     """
     opened = record.find(run).require_finished()
     before = configuration.from_json(TrainSpec, opened.read("run")["asked"])
-    kept = [setting for setting in before.settings if not setting.startswith("network.")]
+    anew = {setting.partition("=")[0].strip() for setting in settings}
+    kept = [
+        setting
+        for setting in before.settings
+        if not setting.startswith("network.") and setting.partition("=")[0].strip() not in anew
+    ]
     asked = replace(
         before,
         source=before.source if source is None else os.fspath(source),
@@ -290,7 +321,7 @@ def evaluate(
             part = foreign_part(place, kept.preprocessing, kept.classes, data_root, progress=progress)
     device = machine.device()
     outcome = evaluation.evaluate(kept.network().to(device), part, kept.preprocessing, device=device)
-    numbers = evaluation.metrics(outcome, kept.classes)
+    numbers = evaluation.metrics(outcome.at(kept.temperature), kept.classes)
     _remember(opened, part, None if source is None else os.fspath(source), numbers)
     return {
         "source": opened.read("run")["source"] if source is None else os.fspath(source),
@@ -305,6 +336,12 @@ def write_report(run: str | os.PathLike[str]) -> Path:
     machine.prepare_process()
     with transfer_progress() as progress:
         return page.write_report(opened.path, pictures_of(fitting.reopen(opened, progress=progress)))
+
+
+def _asked(source: str | os.PathLike[str], *, settings: Sequence[str] = (), **options: Any) -> TrainSpec:
+    """Returns what is asked as it is kept: paths as text."""
+    kept = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()}
+    return TrainSpec(source=os.fspath(source), settings=tuple(settings), **kept)
 
 
 def _as_asked(name: str, value: Any) -> Any:

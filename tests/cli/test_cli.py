@@ -149,6 +149,24 @@ def test_a_run_is_deepened_from_the_command_line(run: Path):
     assert spec["blocks"] == [1, 4, 1]
 
 
+def test_find_learning_rate_prints_the_rate_and_the_command_and_makes_no_run(tmp_path: Path):
+    done = residua(
+        *("train", "digits", "--network", "resnet8", "--find-learning-rate", "--seed", "3", "--epochs", "2"),
+        *("--set", "optimizer.learning_rate=0.01"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    line, plot, command = done.stdout.splitlines()[-3:]
+    found = re.fullmatch(r"suggested learning rate (\S+); the recipe’s is 0\.010", line)
+    assert found, line
+    assert plot == "plot: runs/digits-resnet8-learning-rate.html"
+    rate = command.rpartition("=")[2]
+    asked = "residua train digits --network resnet8 --epochs 2 --seed 3"
+    assert command == f"train with it: {asked} --set optimizer.learning_rate={rate}"
+    assert float(rate) == float(found[1])
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["digits-resnet8-learning-rate.html"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -16,6 +16,7 @@ PUBLIC = {
     "draw_network",
     "evaluate",
     "feature_maps",
+    "find_learning_rate",
     "inspect",
     "load",
     "list_networks",

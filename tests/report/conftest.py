@@ -143,12 +143,14 @@ def finished_run(
     *,
     images: int = 360,
     sharpness: float = 5.0,
+    temperature: float = 1.0,
     headline: dict[str, Any] | None = None,
     **result: Any,
 ) -> Path:
     """Writes a finished run and returns its directory; ``headline`` and ``result`` change single values."""
     run, names = root / "run", classes or class_names(10)
     outcome, part = _held_out(names, images, sharpness)
+    outcome = outcome.at(temperature)
     numbers = {**metrics(outcome, names), "evaluations": 1}
     files.write_json_lines(run / "predictions-test.jsonl", prediction_rows(outcome, part, names))
     head = {"part": "test", "optimistic": False, "beats_baselines": True}
@@ -159,6 +161,7 @@ def finished_run(
         "parts": {"validation": numbers, "test": numbers},
         "baselines": {"majority": {"class": names[0], "accuracy": 1 / len(names)}, "logistic_regression": linear},
         "chosen": {"epoch": 4, "by": "best validation accuracy"},
+        "temperature": {"value": temperature, "fitted_to": None if temperature == 1 else "validation", "images": 250},
     }
     files.write_json(run / "result.json", written | result)
     _write_making(run, names)

@@ -82,6 +82,43 @@ def test_a_run_without_validation_shows_its_training_curves(make_run):
     assert ">validation<" not in loss[: loss.index("</svg>")]
 
 
+def test_a_temperature_shows_its_calibration_before_and_after(make_run):
+    """The page says which images chose it; accuracy has no before and after."""
+    run = make_run(temperature=2.5)
+    numbers = files.read_json(run / "result.json")["parts"]["test"]
+    page = write_report(run)
+    words = text_of(page)
+    assert (
+        'aria-label="Share of correct images over the probability of the predicted class, before: temperature 1"'
+        in (page.read_text(encoding="utf-8"))
+    )
+    before, after = (round(100 * one["calibration_error"], 1) for one in (numbers["uncalibrated"], numbers))
+    assert before != after
+    assert re.search(rf"{before}\u202f? ?% before, {after}\u202f? ?% after", words)
+    assert "fitted to the 250 validation images" in words
+    assert "the test images shown here had no part in it" in words
+    assert (run / "figures" / "calibration-before.svg").is_file()
+
+
+def test_a_temperature_fitted_to_the_images_shown_is_called_optimistic(make_run):
+    page = write_report(make_run(temperature=0.5, headline={"part": "validation", "optimistic": True}))
+    assert "These are the same images: the calibration shown is optimistic" in text_of(page)
+
+
+def test_without_a_validation_part_the_page_says_that_no_temperature_was_fitted(make_run):
+    assert "No validation part was held out to fit a temperature to" in text_of(write_report(make_run()))
+
+
+def test_a_run_from_before_there_were_temperatures_is_drawn(make_run):
+    run = make_run()
+    result = files.read_json(run / "result.json")
+    del result["temperature"]
+    for part in result["parts"].values():
+        del part["temperature"], part["uncalibrated"]
+    files.write_json(run / "result.json", result)
+    assert "from before a temperature was fitted" in text_of(write_report(run))
+
+
 def test_a_run_of_one_epoch_is_drawn(make_run):
     run = make_run()
     files.write_json_lines(run / "metrics.jsonl", files.read_json_lines(run / "metrics.jsonl")[:1])

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from residua import artifact, evaluation
 from residua.data import sources
 from residua.data.sources import DataSpec
 from residua.errors import BadNetwork, BadRun, BadSetting, Interrupted, NonFiniteLoss
+from residua.inference.predictor import Predictor
 from residua.networks.network import build
 from residua.networks.spec import NetworkSpec, whitening_stem
 from residua.networks.whitening import whiten
@@ -86,7 +88,41 @@ def test_the_best_epoch_on_validation_is_kept(finished: Fitted):
     losses = [row["validation_loss"] for row in finished.record.epochs()]
     result = finished.record.read("result")
     assert losses[result["chosen"]["epoch"] - 1] == min(losses)
-    assert result["parts"]["validation"]["loss"] == pytest.approx(min(losses), rel=1e-4)
+    assert result["parts"]["validation"]["uncalibrated"]["loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_the_temperature_is_fitted_to_validation_alone_and_travels(finished: Fitted):
+    """Fitted anew from the written weights; with it the validation loss is no higher than without."""
+    kept, result = artifact.load(finished.record.model), finished.record.read("result")
+    validation = finished.plan.dataset.validation
+    assert validation is not None
+    outcome = evaluation.evaluate(kept.network(), validation, kept.preprocessing, device=torch.device("cpu"))
+    assert kept.temperature == pytest.approx(evaluation.fitted_temperature(outcome), rel=1e-4)
+    assert kept.temperature != 1
+    assert result["temperature"] == {"value": kept.temperature, "fitted_to": "validation", "images": len(validation)}
+    numbers = result["parts"]["validation"]
+    assert numbers["loss"] < numbers["uncalibrated"]["loss"]
+
+
+def test_written_probabilities_and_the_predictors_are_at_the_temperature(finished: Fitted):
+    """Rows of the test part: softmax(logits / T), and the predictor's answer for the same pixels."""
+    kept = artifact.load(finished.record.model)
+    test = finished.plan.dataset.test
+    assert test is not None
+    outcome = evaluation.evaluate(kept.network(), test, kept.preprocessing, device=torch.device("cpu"))
+    rows = finished.record.predictions("test")
+    written = torch.tensor([row["probabilities"] for row in rows])
+    assert torch.allclose(written, outcome.at(kept.temperature).probabilities, atol=2e-6)
+    answer = Predictor(kept, device="cpu").predict(test.images[0, 0].numpy())
+    assert answer.probability == pytest.approx(float(written[0].max()), abs=1e-5)
+    assert answer.label == rows[0]["predicted"]
+
+
+def test_without_a_validation_part_the_temperature_is_1(tiny_digits: TrainSpec, tmp_path: Path):
+    settings = (*tiny_digits.settings, "validation_fraction=0", "choose=last")
+    made = fit(replace(tiny_digits, epochs=1, settings=settings), out=tmp_path / "a")
+    assert made.record.read("result")["temperature"] == {"value": 1.0, "fitted_to": None, "images": 0}
+    assert artifact.load(made.record.model).temperature == 1.0
 
 
 def test_the_same_seed_learns_the_same(finished: Fitted, tmp_path: Path):
@@ -222,8 +258,8 @@ def test_runs_are_numbered(tiny_digits: TrainSpec):
 def test_a_network_for_photographs_is_refused_on_small_images_with_both_commands():
     with pytest.raises(BadNetwork) as caught:
         fit(TrainSpec(source="digits", network="resnet18"))
-    commands = [line.strip() for line in str(caught.value).splitlines() if line.startswith("  residua ")]
-    assert commands == [
+    assert "\n" not in str(caught.value)
+    assert re.findall("`(.*?)`", str(caught.value)) == [
         "residua train digits --network resnet20",
         "residua train digits --network resnet18 --image-size 96",
     ]

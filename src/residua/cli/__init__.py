@@ -60,7 +60,7 @@ def main() -> None:
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        click.echo(_said(error), err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
@@ -72,3 +72,12 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _said(error: click.ClickException) -> str:
+    """Returns a mistake on the command line in one line; a command without its words gets its help."""
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        return error.format_message()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    see = f"; see `{context.command_path} --help`" if context else ""
+    return f"error: {' '.join(error.format_message().split()).rstrip('.')}{see}"

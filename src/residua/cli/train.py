@@ -43,9 +43,14 @@ from residua.errors import BadSetting
     multiple=True,
     help="Any single setting: optimizer.learning_rate=0.1, network.shortcut=none, data.split_seed=1.",
 )
+@click.option(
+    "--find-learning-rate", is_flag=True, help="Only try rising rates on a copy, and write a page with the plot."
+)
 @click.option("--open", "open_report", is_flag=True, help="Open the report in the browser when done.")
 @click.pass_context
-def command(ctx: click.Context, source: str | None, open_report: bool, **options: Any) -> None:
+def command(
+    ctx: click.Context, source: str | None, find_learning_rate: bool, open_report: bool, **options: Any
+) -> None:
     """Train a residual network on SOURCE and write a report.
 
     SOURCE is digits (the default), fashion-mnist, cifar10, or a folder with a folder of images for each class,
@@ -53,6 +58,30 @@ def command(ctx: click.Context, source: str | None, open_report: bool, **options
     """
     given = [name for name in options if _given(ctx, name)]
     _check(options, given)
+    wanted = {name: value for name, value in options.items() if name not in ("resume", "deepen", "stage", "blocks")}
+    if find_learning_rate:
+        _check_found(given)
+        page = _find(source or "digits", {name: value for name, value in wanted.items() if name != "out"})
+    else:
+        page = _train(source, options, wanted, given)
+    if open_report:
+        click.launch(str(page.resolve()))
+
+
+def _find(source: str, wanted: dict[str, Any]) -> Path:
+    """Finds a learning rate, says it, and returns the page with its plot."""
+    from residua import verbs
+
+    found = verbs.find_learning_rate(source, **wanted)
+    click.echo(found.says)
+    click.echo(f"plot: {found.page}")
+    if found.learning_rate is not None:
+        click.echo(f"train with it: {found.command}")
+    return found.page
+
+
+def _train(source: str | None, options: dict[str, Any], wanted: dict[str, Any], given: list[str]) -> Path:
+    """Trains, says where the report is, and returns it."""
     from residua import verbs
 
     if options["resume"] is not None:
@@ -64,11 +93,9 @@ def command(ctx: click.Context, source: str | None, open_report: bool, **options
         blocks = 1 if options["blocks"] is None else options["blocks"]
         run = verbs.deepen(options["deepen"], options["stage"], blocks, source=source, **chosen)
     else:
-        wanted = {name: value for name, value in options.items() if name not in ("resume", "deepen", "stage", "blocks")}
         run = verbs.train(source or "digits", **wanted)
     click.echo(f"report: {run.report}")
-    if open_report:
-        click.launch(str(run.report.resolve()))
+    return run.report
 
 
 _DEEPENING = ("recipe", "epochs", "minutes", "seed", "out", "settings")
@@ -89,6 +116,13 @@ def _check(options: dict[str, Any], given: list[str]) -> None:
             raise BadSetting(f"--deepen keeps what the run was asked; leave out {' '.join(others)}")
     elif options["stage"] is not None or options["blocks"] is not None:
         raise BadSetting("--stage and --blocks say where --deepen RUN adds blocks; name the run with --deepen")
+
+
+def _check_found(given: list[str]) -> None:
+    """Checks the options of a search, which makes no run."""
+    others = [_option(name) for name in given if name in ("resume", "deepen", "out")]
+    if others:
+        raise BadSetting(f"--find-learning-rate makes no run and goes on with none; leave out {' '.join(others)}")
 
 
 def _option(name: str) -> str:

@@ -113,13 +113,14 @@ class Predictor:
     def _answer(self, pixels: Sequence[Tensor], names: Sequence[str | None]) -> list[Prediction]:
         images = self._artifact.preprocessing.normalise(torch.stack(list(pixels)).to(self._device))
         with torch.inference_mode():
-            probabilities = self._network(images).float().softmax(1).cpu()
-        ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
+            logits = self._network(images).float().cpu()
+        ordered, order = logits.sort(dim=1, descending=True, stable=True)
+        probabilities = (ordered / self._artifact.temperature).softmax(1)
         return [
             Prediction(
                 file=name,
                 classes=tuple(self.classes[index] for index in indices),
                 probabilities=tuple(row),
             )
-            for name, indices, row in zip(names, order.tolist(), ordered.tolist(), strict=True)
+            for name, indices, row in zip(names, order.tolist(), probabilities.tolist(), strict=True)
         ]

@@ -64,14 +64,15 @@ def learning_rate_curve(epochs: Rows) -> Figure:
     return figure
 
 
-def calibration(bins: Rows) -> Figure:
+def calibration(bins: Rows, *, title: str = "") -> Figure:
     """Draws accuracy over confidence (Guo et al. 2017, Fig. 1), each dot's area in proportion to its images.
 
     Args:
         bins: Rows of mean confidence, accuracy and number of images.
+        title: Tells one of two diagrams from the other.
     """
     figure = new_figure(4.2, 4.0)
-    axes = dress(figure.add_subplot(), "", "probability of the predicted class", "share correct")
+    axes = dress(figure.add_subplot(), title, "probability of the predicted class", "share correct")
     axes.plot((0, 1), (0, 1), color=PALETTE["soft"], linewidth=0.9, linestyle=(0, (4, 3)))
     total = max(1, sum(row["images"] for row in bins))
     x, y = [row["confidence"] for row in bins], [row["accuracy"] for row in bins]

@@ -79,7 +79,7 @@ def _exported(material: Material) -> dict[str, Figure]:
     made = {"curves": figures.curves(material.epochs, kept=_kept(material))}
     if material.numbers:
         made["confusion"] = figures.confusion(material.numbers["confusion"], material.classes)
-        made["calibration"] = figures.calibration(material.numbers["reliability"])
+        made |= {name: draw() for name, (draw, _) in _calibrations(material.numbers).items()}
     return made
 
 
@@ -92,16 +92,28 @@ def _inlined(material: Material) -> dict[str, Markup]:
         "learning-rate": (lambda: figures.learning_rate_curve(material.epochs), "Learning rate over epochs"),
     }
     if measured:
-        drawn["calibration"] = (
-            lambda: figures.calibration(measured["reliability"]),
-            "Share of correct images over the probability of the predicted class",
-        )
+        drawn |= _calibrations(measured)
         if len(material.classes) > figures.COUNTED_UP_TO_CLASSES:
             drawn["confusion"] = (
                 lambda: figures.confusion(measured["confusion"], material.classes),
                 "Confusion matrix: true classes as rows, predicted classes as columns",
             )
     return {name: Markup(inline(to_svg(draw()), name, label)) for name, (draw, label) in drawn.items()}
+
+
+def _calibrations(measured: dict[str, Any]) -> dict[str, tuple[Callable[[], Figure], str]]:
+    """Returns the reliability diagrams by name: one where no temperature was fitted, else before it and with it."""
+    label = "Share of correct images over the probability of the predicted class"
+    if not statements.is_calibrated(measured):
+        return {"calibration": (lambda: figures.calibration(measured["reliability"]), label)}
+    before, after = "before: temperature 1", f"after: temperature {numbers.significant(measured['temperature'])}"
+    return {
+        "calibration-before": (
+            lambda: figures.calibration(measured["uncalibrated"]["reliability"], title=before),
+            f"{label}, {before}",
+        ),
+        "calibration": (lambda: figures.calibration(measured["reliability"], title=after), f"{label}, {after}"),
+    }
 
 
 def _kept(material: Material) -> int | None:

@@ -6,7 +6,7 @@ A result is the dictionary in ``result.json``.
 import re
 from typing import Any
 
-from residua.report.numbers import interval, percent
+from residua.report.numbers import images, interval, percent, significant
 from residua.report.tables import as_text
 
 Result = dict[str, Any]
@@ -28,7 +28,10 @@ def spread(result: Result) -> str:
 def cautions(result: Result) -> tuple[str, ...]:
     """Lists what must be read before the headline, the gravest first; empty where nothing must."""
     if not result.get("headline"):
-        return ("No image was held out, so nobody knows how well this network does on images it has not seen.",)
+        return (
+            "No image was held out, so nobody knows how well this network does on images it has not seen, "
+            "nor whether its probabilities can be believed.",
+        )
     found = (_no_better(result), _one_class(result), _optimistic(result), _often_evaluated(result))
     return tuple(sentence for sentence in found if sentence)
 
@@ -46,9 +49,37 @@ def baselines(result: Result) -> tuple[tuple[str, float], ...]:
 
 def calibration(numbers: dict[str, Any]) -> str:
     """Says by how much the probabilities are too high or too low on average, over the images of a part."""
-    confidence = sum(row["images"] * row["confidence"] for row in numbers["reliability"]) / numbers["images"]
+    gap = _gap(numbers["reliability"], numbers)
+    if not is_calibrated(numbers):
+        return f"On average its probability is {gap}."
+    return f"On average its probability was {_gap(numbers['uncalibrated']['reliability'], numbers)}, and is {gap}."
+
+
+def is_calibrated(numbers: dict[str, Any]) -> bool:
+    """Says whether the numbers of a part are at a temperature that was fitted."""
+    return numbers.get("temperature", 1.0) != 1.0
+
+
+def temperature(result: Result) -> str:
+    """Says what the logits are divided by, and whether the images of the headline had a part in choosing it."""
+    fitted = result.get("temperature")
+    if not fitted:
+        return "They are the network’s own: the run is from before a temperature was fitted."
+    if fitted["fitted_to"] is None:
+        return "No validation part was held out to fit a temperature to: the probabilities are the network’s own."
+    chosen = (
+        f"The temperature {significant(fitted['value'])} was fitted to the {images(fitted['images'], 'validation')} "
+        "(Guo et al. 2017) and changes no predicted class"
+    )
+    if result["headline"]["part"] == fitted["fitted_to"]:
+        return f"{chosen}. These are the same images: the calibration shown is optimistic."
+    return f"{chosen}; the {result['headline']['part']} images shown here had no part in it."
+
+
+def _gap(bins: list[dict[str, Any]], numbers: dict[str, Any]) -> str:
+    confidence = sum(row["images"] * row["confidence"] for row in bins) / numbers["images"]
     gap = confidence - numbers["accuracy"]
-    return f"On average its probability is {100 * abs(gap):.1f} points too {'high' if gap > 0 else 'low'}."
+    return f"{100 * abs(gap):.1f} points too {'high' if gap > 0 else 'low'}"
 
 
 def views(numbers: dict[str, Any]) -> str:

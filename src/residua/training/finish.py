@@ -26,14 +26,20 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
     if kept is not None:
         network.load_state_dict(kept)
     network.eval()
+    outcomes = _calibrated(
+        {
+            part.name: evaluation.evaluate(network, part, plan.dataset.preprocessing, device=plan.device)
+            for part in (plan.dataset.validation, plan.dataset.test)
+            if part is not None
+        }
+    )
     parts = {}
-    for part in (plan.dataset.validation, plan.dataset.test):
-        if part is not None:
-            outcome = evaluation.evaluate(network, part, plan.dataset.preprocessing, device=plan.device)
-            parts[part.name] = {**evaluation.metrics(outcome, plan.dataset.classes), "evaluations": 1}
-            parts[part.name] |= _seen_again(plan, network, part)
-            rows = prediction_rows(outcome, part, plan.dataset.classes)
-            files.write_json_lines(made.path / f"predictions-{part.name}.jsonl", rows)
+    for name, outcome in outcomes.items():
+        part = _part(plan.dataset, name)
+        parts[name] = {**evaluation.metrics(outcome, plan.dataset.classes), "evaluations": 1}
+        parts[name] |= _seen_again(plan, network, part)
+        rows = prediction_rows(outcome, part, plan.dataset.classes)
+        files.write_json_lines(made.path / f"predictions-{name}.jsonl", rows)
     network.to(torch.device("cpu"))
     result = _result(plan, parts, state)
     made.write("result", result)
@@ -44,6 +50,7 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
             preprocessing=plan.dataset.preprocessing,
             weights=network.state_dict(),
             metrics=result["headline"] or {},
+            temperature=result["temperature"]["value"],
         ),
         made.model,
     )
@@ -61,6 +68,14 @@ def _seen_again(plan: Plan, network: ResidualNetwork, part: Part) -> dict[str, A
     correct, images = int((outcome.predicted == outcome.labels).sum()), len(outcome.labels)
     interval = list(evaluation.accuracy_interval(correct, images))
     return {"views": {"kind": views, "accuracy": outcome.accuracy, "interval": interval}}
+
+
+def _calibrated(outcomes: dict[str, Outcome]) -> dict[str, Outcome]:
+    """Returns the outcomes at the temperature that the validation part asks for; as they are where there is none."""
+    if "validation" not in outcomes:
+        return outcomes
+    temperature = evaluation.fitted_temperature(outcomes["validation"])
+    return {name: outcome.at(temperature) for name, outcome in outcomes.items()}
 
 
 def prediction_rows(outcome: Outcome, part: Part, classes: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -92,8 +107,9 @@ def _result(plan: Plan, parts: dict[str, Any], state: State) -> dict[str, Any]:
     by += early if done < plan.epochs else ""
     chosen = {"epoch": done if state.best_epoch is None else state.best_epoch, "by": by}
     name = "test" if "test" in parts else "validation" if "validation" in parts else None
+    temperature = _temperature_card(parts)
     if name is None:
-        return {"headline": None, "parts": {}, "baselines": {}, "chosen": chosen}
+        return {"headline": None, "parts": {}, "baselines": {}, "chosen": chosen, "temperature": temperature}
     simple = baselines(plan.dataset, _part(plan.dataset, name))
     numbers = parts[name]
     beaten = numbers["interval"][0] > max(row["accuracy"] for row in simple.values())
@@ -105,7 +121,15 @@ def _result(plan: Plan, parts: dict[str, Any], state: State) -> dict[str, Any]:
         "optimistic": name == "validation" and state.best_epoch is not None,
         "beats_baselines": beaten,
     }
-    return {"headline": headline, "parts": parts, "baselines": simple, "chosen": chosen}
+    return {"headline": headline, "parts": parts, "baselines": simple, "chosen": chosen, "temperature": temperature}
+
+
+def _temperature_card(parts: dict[str, Any]) -> dict[str, Any]:
+    """Returns the temperature, and the part that it was fitted to: None where none was held out for that."""
+    if "validation" not in parts:
+        return {"value": 1.0, "fitted_to": None, "images": 0}
+    numbers = parts["validation"]
+    return {"value": numbers["temperature"], "fitted_to": "validation", "images": numbers["images"]}
 
 
 def _part(dataset: Dataset, name: str) -> Part:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +16,10 @@ from residua.errors import BadRun, BadSetting
 from residua.networks.network import ResidualNetwork
 from residua.networks.spec import NetworkSpec
 from residua.training import checkpoint, record, transfer
+from residua.training.estimate import Estimate, estimate
 from residua.training.observers import Observer
 from residua.training.plan import Plan, TrainSpec, plan
+from residua.training.rate_finder import RateTest, find_learning_rate
 from residua.training.recipe import Recipe
 from residua.training.record import Record
 from residua.training.sitting import Sitting
@@ -51,9 +53,22 @@ def fit(decided: Plan, *, out: Path | None = None, observers: Sequence[Observer]
     if decided.asked.minutes is not None:
         sitting = sitting.within(decided.asked.minutes)
     sitting = sitting.with_first_weights()
+    expected = estimate(sitting.plan, sitting.course, sitting.state, per_step=sitting.seconds_per_step)
+    sitting = sitting.saying(expected.says)
     made = record.create(Path(decided.asked.source).name, decided.network_name, out)
-    _write_beginning(made, sitting.plan)
+    _write_beginning(made, sitting.plan, expected)
     return _run(sitting, made)
+
+
+def range_test(decided: Plan, *, told: Callable[[int, int], None] | None = None) -> RateTest:
+    """Returns what a learning-rate range test finds for the run that is planned; makes no run directory.
+
+    Args:
+        decided: What `residua.training.plan.plan` made of the user's wishes.
+        told: Is told the steps done and their number.
+    """
+    sitting = Sitting.begin(with_head(decided), ())
+    return find_learning_rate(sitting.course, sitting.state, told=told)
 
 
 def _run(sitting: Sitting, made: Record) -> Fitted:
@@ -199,7 +214,7 @@ def _start_card(decided: Plan) -> dict[str, Any] | None:
     return {"weights": start.origin, "says": start.says, "head": start.head}
 
 
-def _write_beginning(made: Record, decided: Plan) -> None:
+def _write_beginning(made: Record, decided: Plan, expected: Estimate) -> None:
     """Writes all that is known before the first step; ``run.json`` last, which makes the folder a run."""
     made.write("specification", configuration.to_json(decided.specification))
     made.write("network", decided.inspection.to_json())
@@ -222,6 +237,7 @@ def _write_beginning(made: Record, decided: Plan) -> None:
             "start": _start_card(decided),
             "notes": list(decided.notes),
             "epochs": decided.epochs,
+            "estimate": expected.to_json(),
             "resumed_at": [],
             "extended": [],
             "asked": configuration.to_json(_wherever(decided)),

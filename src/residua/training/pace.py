@@ -2,6 +2,7 @@
 
 import copy
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -10,30 +11,51 @@ from residua.training.loop import Course, forward_of, take_steps
 from residua.training.optimizers import optimizer_for
 from residua.training.state import State
 
-_WARM_STEPS = 2
-_MEASURED_STEPS = 6
-_EVALUATION_SHARE = 1 / 3
+_WARM_STEPS, _WARM_SECONDS = 2, 0.5
+_FEWEST_STEPS, _MOST_STEPS, _MEASURED_SECONDS = 6, 40, 1.0
+_MEASURED_SHARE = 1 / 50
+"""Of the run's steps, where that is between the fewest and the most."""
+EVALUATION_SHARE = 1 / 3
 """A forward pass is a third of a training step."""
 
 
-def seconds_per_epoch(course: Course, state: State) -> float:
-    """Measures a few steps on a copy of the network and returns an epoch's time, its validation included."""
+def trial(course: Course, state: State) -> tuple[Course, State]:
+    """Returns the same run from its first step on copies: what it learns is thrown away."""
     network = copy.deepcopy(state.network)
-    trial = State(
-        network=network,
-        optimizer=optimizer_for(network, course.recipe.optimizer, stage_decay=course.recipe.stage_decay),
-    )
-    walk = take_steps(replace(course, forward=forward_of(network, course.recipe)), trial)
-    for _ in range(_WARM_STEPS):
-        next(walk, None)
-    _wait(course.device)
-    began, taken = time.perf_counter(), 0
-    for _ in range(_MEASURED_STEPS):
-        taken += next(walk, None) is not None
-    _wait(course.device)
-    per_step = (time.perf_counter() - began) / max(1, taken)
+    optimizer = optimizer_for(network, course.recipe.optimizer, stage_decay=course.recipe.stage_decay)
+    return replace(course, forward=forward_of(network, course.recipe)), State(network=network, optimizer=optimizer)
+
+
+def endless_steps(course: Course, state: State) -> Iterator[int]:
+    """Takes steps epoch after epoch, and yields each one's images."""
+    while True:
+        yield from take_steps(course, state)
+        state.begin_next_epoch()
+
+
+def seconds_per_step(course: Course, state: State) -> float:
+    """Measures a few steps on a copy of the network, within about a second, or one step where that takes longer."""
+    walk = endless_steps(*trial(course, state))
+    _timed(walk, course.device, steps=_WARM_STEPS, seconds=_WARM_SECONDS)
+    steps = min(_MOST_STEPS, max(_FEWEST_STEPS, round(_MEASURED_SHARE * course.steps)))
+    return _timed(walk, course.device, steps=steps, seconds=_MEASURED_SECONDS)
+
+
+def seconds_per_epoch(course: Course, per_step: float) -> float:
+    """Returns an epoch's time, its validation included."""
     held_out = len(course.dataset.validation) if course.dataset.validation else 0
-    return per_step * (course.steps_per_epoch + _EVALUATION_SHARE * held_out / course.batch_size)
+    return per_step * (course.steps_per_epoch + EVALUATION_SHARE * held_out / course.batch_size)
+
+
+def _timed(walk: Iterator[int], device: torch.device, *, steps: int, seconds: float) -> float:
+    """Takes steps until so many are done or so much time has passed, and returns the time of one."""
+    _wait(device)
+    began, taken = time.perf_counter(), 0
+    while taken == 0 or (taken < steps and time.perf_counter() - began < seconds):
+        next(walk)
+        taken += 1
+    _wait(device)
+    return (time.perf_counter() - began) / taken
 
 
 def _wait(device: torch.device) -> None:

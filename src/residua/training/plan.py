@@ -1,8 +1,8 @@
 """From what a user asked to all that is decided before the first step; every refusal comes from here."""
 
-import shlex
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from math import inf
 from pathlib import Path
 from typing import Literal, final
 
@@ -18,7 +18,7 @@ from residua.networks import catalogue, cost, factory
 from residua.networks.network import ResidualNetwork
 from residua.networks.spec import NetworkSpec
 from residua.networks.weights import published
-from residua.training import transfer
+from residua.training import refusals, transfer
 from residua.training.choice import (
     DEFAULT_MINUTES,
     FAST,
@@ -28,13 +28,11 @@ from residua.training.choice import (
     Processor,
     choose,
     fine_tuned,
-    ladder,
 )
 from residua.training.recipe import Recipe, recipe
 from residua.training.transfer import Start
 
 _FEW_IMAGES_A_CLASS = 500
-_ENLARGED = 96
 _FINE_TUNED_SIDE = 96
 _TOLD_OF_PUBLISHED = "fine-tunes weights that were trained on ImageNet; --weights none trains from nothing"
 
@@ -75,7 +73,8 @@ class TrainSpec:
 
     def __post_init__(self) -> None:
         configuration.check_choices(self)
-        configuration.check(self.minutes is None or self.minutes > 0, "--minutes", self.minutes, "above 0")
+        configuration.check(self.minutes is None or 0 < self.minutes < inf, "--minutes", self.minutes, "above 0")
+        configuration.check(0 <= self.seed < 2**63, "--seed", self.seed, "0 up to 2⁶³ − 1")
         configuration.check(self.epochs is None or self.epochs >= 1, "--epochs", self.epochs, "1 or above")
         configuration.check(
             self.image_size is None or self.image_size >= 1, "--image-size", self.image_size, "1 or above"
@@ -84,6 +83,21 @@ class TrainSpec:
             raise BadSetting("deepen adds blocks to a trained network; name its run as weights")
         if self.epochs and self.minutes:
             raise BadSetting("--epochs and --minutes both say how long to train; give one of them")
+
+
+def train_command(asked: TrainSpec, *, learning_rate: float | None = None) -> list[str]:
+    """Returns the words of the command line that asks for it, with another learning rate where one is given.
+
+    A specification that was made in Python has no words, and is left out.
+    """
+    words = ["residua", "train", asked.source]
+    for field in fields(asked):
+        value = getattr(asked, field.name)
+        said = isinstance(value, (str, int, float)) and value != field.default and field.name != "source"
+        words += [f"--{field.name.replace('_', '-')}", f"{value}"] if said else []
+    anew = [] if learning_rate is None else [f"optimizer.learning_rate={learning_rate:g}"]
+    kept = [one for one in asked.settings if not anew or not one.startswith("optimizer.learning_rate")]
+    return [*words, *(word for setting in (*kept, *anew) for word in ("--set", setting))]
 
 
 @final
@@ -155,6 +169,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     began, given = time.perf_counter(), asked
     asked = _with_factory(asked)
     settings = _by_room(asked.settings)
+    refusals.require_agreement(asked, settings)
     base = configuration.with_settings(recipe(asked.recipe or "default"), settings["recipe"])
     device = machine.device(asked.device)
     bfloat16 = machine.precision(base.precision, device) == "bfloat16"
@@ -162,7 +177,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         catalogue.specification(asked.network)
     dataset = sources.load(_data_spec(asked, base, settings["data"]), progress=progress)
     if asked.network is not None:
-        _require_fit(asked, _specification(asked.network, dataset, settings["network"]), dataset)
+        refusals.require_fit(asked, _specification(asked.network, dataset, settings["network"]), dataset)
     processor: Processor = "gpu" if device.type == "cuda" else "bfloat16" if bfloat16 else "float32"
     start, remarks = _start(asked, dataset, processor, settings["network"], progress)
     if start is not None:
@@ -174,17 +189,20 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     specification = (
         start.network.spec if start else _specification(asked.network or chosen.network, dataset, settings["network"])
     )
-    _require_fit(asked, specification, dataset)
+    refusals.require_fit(asked, specification, dataset)
     shape = (dataset.preprocessing.channels, *dataset.preprocessing.image_size)
     epochs = asked.epochs or base.epochs or chosen.epochs
     augment = _augment(base, dataset)
+    inspection = cost.inspect(specification, shape)
+    base = _with_batch_size(base, chosen, settings["recipe"], len(dataset.train))
+    refusals.require_numbers_to_normalise(base, inspection)
     return Plan(
         asked=given,
         dataset=dataset,
         specification=specification,
         network_name=start.name if start else chosen.network,
         recipe=replace(
-            _with_batch_size(base, chosen, settings["recipe"]),
+            base,
             epochs=epochs,
             precision="bfloat16" if bfloat16 else "float32",
             crop_padding=augment.crop_padding,
@@ -199,7 +217,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         start=start,
         remarks=remarks,
         began=began,
-        inspection=cost.inspect(specification, shape),
+        inspection=inspection,
     )
 
 
@@ -231,7 +249,7 @@ def _data_spec(asked: TrainSpec, base: Recipe, settings: list[str]) -> DataSpec:
         validation_fraction=base.validation_fraction,
         per_pixel_mean=base.per_pixel_mean,
     )
-    return configuration.with_settings(spec, settings)
+    return configuration.with_settings(spec, settings, "data.")
 
 
 def _specification(network: str | NetworkSpec, dataset: Dataset, settings: list[str]) -> NetworkSpec:
@@ -240,7 +258,7 @@ def _specification(network: str | NetworkSpec, dataset: Dataset, settings: list[
         spec = replace(network, classes=classes).seeing(channels)
     else:
         spec = catalogue.specification(network, classes=classes, in_channels=channels)
-    return configuration.with_settings(spec, settings)
+    return configuration.with_settings(spec, settings, "network.")
 
 
 def _start(
@@ -347,14 +365,23 @@ def _chosen(
     )
 
 
-def _with_batch_size(base: Recipe, chosen: Choice, settings: list[str]) -> Recipe:
+def _with_batch_size(base: Recipe, chosen: Choice, settings: list[str], images: int) -> Recipe:
     """Fills in the batch size where the recipe leaves it to the rule; the learning rate goes with it.
 
     The recipe's rate is for 256 images a step and scales linearly with the batch (Goyal et al. 2017, §2.1),
-    unless the user set either.
+    unless the user set either. A step takes at most the whole training part.
+
+    Raises:
+        BadSetting: If the user asks for more images a step than there are.
     """
     if base.batch_size is not None:
-        return base
+        asked = any(setting.partition("=")[0].strip() == "batch_size" for setting in settings)
+        if asked and base.batch_size > images:
+            raise BadSetting(
+                f"batch_size is {base.batch_size:,}, and the training part has {images:,} images; "
+                f"give {images:,} at most"
+            )
+        return replace(base, batch_size=min(base.batch_size, images))
     set_by_user = any(setting.startswith("optimizer.learning_rate") for setting in settings)
     rate = base.optimizer.learning_rate * (1.0 if set_by_user else chosen.batch_size / 256)
     return replace(base, batch_size=chosen.batch_size, optimizer=replace(base.optimizer, learning_rate=rate))
@@ -362,6 +389,9 @@ def _with_batch_size(base: Recipe, chosen: Choice, settings: list[str]) -> Recip
 
 def _augment(base: Recipe, dataset: Dataset) -> AugmentSpec:
     usual = default_augment(dataset)
+    side = min(dataset.preprocessing.image_size)
+    padding = base.crop_padding or 0
+    configuration.check(padding < side, "crop_padding", padding, f"below {side}, the side of the images in pixels")
     return AugmentSpec(
         crop_padding=usual.crop_padding if base.crop_padding is None else base.crop_padding,
         flip=usual.flip if base.flip == "auto" else base.flip,
@@ -369,25 +399,3 @@ def _augment(base: Recipe, dataset: Dataset) -> AugmentSpec:
         crop_smallest_area=base.crop_smallest_area,
         erase=base.erase,
     )
-
-
-def _require_fit(asked: TrainSpec, spec: NetworkSpec, dataset: Dataset) -> None:
-    """Refuses a network for photographs on small images, and images that the network shrinks to nothing."""
-    height, width = dataset.preprocessing.image_size
-    if spec.for_photographs and min(height, width) < PHOTOGRAPH_SIDE and asked.weights not in (None, "none"):
-        raise BadNetwork(
-            f"the network of {asked.weights} is for photographs: its stem shrinks {height}×{width} pixels to "
-            f"{height // 4}×{width // 4}; add --image-size {_ENLARGED}"
-        )
-    if spec.for_photographs and min(height, width) < PHOTOGRAPH_SIDE:
-        source, name = (
-            shlex.quote(asked.source),
-            asked.network if isinstance(asked.network, str) else "resnet18",
-        )
-        raise BadNetwork(
-            f"{name} is for photographs: its stem shrinks {height}×{width} pixels to {height // 4}×{width // 4}; "
-            "use one of\n"
-            f"  residua train {source} --network {ladder(min(height, width)).networks[0]}\n"
-            f"  residua train {source} --network {name} --image-size {_ENLARGED}"
-        )
-    spec.require_fit((dataset.preprocessing.channels, height, width))

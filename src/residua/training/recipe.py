@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
 from residua.configuration import check, check_choices
@@ -45,13 +46,15 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        check(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "above 0")
+        check(0 < self.learning_rate < inf, "optimizer.learning_rate", self.learning_rate, "above 0")
         check(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "0 up to but not 1")
-        check(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or above")
         rates = ("filter_scale", "norm_bias_scale")
         for name in rates:
-            check(getattr(self, name) > 0, f"optimizer.{name}", getattr(self, name), "above 0")
+            check(0 < getattr(self, name) < inf, f"optimizer.{name}", getattr(self, name), "above 0")
         check(0 <= self.filter_momentum < 1, "optimizer.filter_momentum", self.filter_momentum, "0 up to but not 1")
+        check(0 <= self.weight_decay < inf, "optimizer.weight_decay", self.weight_decay, "0 or above")
+        smoothing = self.second_moment_decay
+        check(0 <= smoothing < 1, "optimizer.second_moment_decay", smoothing, "0 up to but not 1")
         nesterov_moves = not (self.kind == "sgd" and self.nesterov and self.momentum == 0)
         check(nesterov_moves, "optimizer.nesterov", self.nesterov, "false where momentum is 0")
 
@@ -113,8 +116,9 @@ class Recipe:
     """Epochs without a lower validation loss after which the run ends early; None trains all epochs."""
     views: Views = "one"
     """Of a test image, whose logits are averaged into a second accuracy beside that of one view."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of convolutions and linear layers; weights are float32. ``auto``: bfloat16 where it is native."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Arithmetic of convolutions and linear layers; weights are float32. ``auto``: bfloat16 where it is native;
+    float16 is refused with the reason (`residua.machine.precision`)."""
     compile: bool = False
     """Whether ``torch.compile`` makes the training step; pays on a GPU, not on a processor."""
     checkpoint_seconds: float = 30.0

@@ -95,7 +95,7 @@ def create(source: str, network: str, out: Path | None) -> Record:
     """
     if out is not None:
         return Record(_make(out))
-    stem = re.sub(r"[^\w.-]+", "_", f"{source}-{network}").strip(".") or "run"
+    stem = stem_of(source, network)
     taken = [
         int(match[1])
         for path in DEFAULT_ROOT.glob("*")
@@ -112,6 +112,11 @@ def create(source: str, network: str, out: Path | None) -> Record:
             raise BadSetting(f"cannot make {path} ({error.strerror}); choose a place with --out") from error
         else:
             return Record(path)
+
+
+def stem_of(source: str, network: str) -> str:
+    """Returns ``SOURCE-NETWORK`` as a file may be called."""
+    return re.sub(r"[^\w.-]+", "_", f"{source}-{network}").strip(".") or "run"
 
 
 def find(name: str | os.PathLike[str]) -> Record:

@@ -34,6 +34,7 @@ class Schedule:
             "0 up to but not 1",
         )
         check(0 <= self.final_fraction <= 1, "schedule.final_fraction", self.final_fraction, "0 to 1")
+        check(0 < self.factor < math.inf, "schedule.factor", self.factor, "above 0")
         check(
             all(0 < m < 1 for m in self.milestones),
             "schedule.milestones",

@@ -19,7 +19,7 @@ from residua.errors import Interrupted, NonFiniteLoss, NotSaved, Terminated
 from residua.evaluation import Outcome
 from residua.networks.network import ResidualNetwork, build
 from residua.networks.whitening import whiten
-from residua.training import averaging, checkpoint, pace
+from residua.training import averaging, checkpoint, pace, refusals
 from residua.training.finish import finish
 from residua.training.interrupts import StopRequest, stop_on_signals
 from residua.training.loop import Course, balanced, forward_of, read_losses, take_steps
@@ -83,9 +83,12 @@ class Sitting:
     state: State
     network: ResidualNetwork
     observers: Sequence[Observer]
+    seconds_per_step: float | None = None
+    """As measured here; None where nothing was measured."""
 
     @classmethod
     def begin(cls, plan: Plan, observers: Sequence[Observer]) -> "Sitting":
+        refusals.require_compiler(plan.recipe, plan.device)
         begun = copy.deepcopy(plan.start.network) if plan.start else None
         network = begun or build(plan.specification, seed=plan.asked.seed)
         network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -124,13 +127,15 @@ class Sitting:
     def within(self, minutes: float) -> "Sitting":
         """Returns the sitting with as many epochs as fit into the minutes, by a measured step."""
         passed = (time.perf_counter() - self.plan.began) / 60
-        each = pace.seconds_per_epoch(self.course, self.state)
+        per_step = pace.seconds_per_step(self.course, self.state)
+        each = pace.seconds_per_epoch(self.course, per_step)
         epochs = pace.affordable_epochs(max(0.01, minutes - passed), each)
         reason = f"as many epochs as fit into {minutes:g} min at the measured {each:.1f} s each"
         return replace(
             self,
             plan=replace(self.plan, epochs=epochs, recipe=replace(self.plan.recipe, epochs=epochs), reason=reason),
             course=replace(self.course, epochs=epochs),
+            seconds_per_step=per_step,
         )
 
     def run(self, made: Record) -> None:

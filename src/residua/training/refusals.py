@@ -1,0 +1,89 @@
+"""What cannot work, refused before the first step in one line; checks of single fields stand with their fields."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+import torch
+
+from residua import machine
+from residua.data.dataset import Dataset
+from residua.errors import BadNetwork, BadSetting
+from residua.networks.cost import Inspection
+from residua.networks.spec import NetworkSpec
+from residua.training.choice import PHOTOGRAPH_SIDE, ladder
+from residua.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from residua.training.plan import TrainSpec
+
+_ENLARGED = 96
+
+
+def require_agreement(asked: "TrainSpec", settings: dict[str, list[str]]) -> None:
+    """Refuses what two options say differently, and what follows from the images.
+
+    Raises:
+        BadSetting: With the two, or with the way to say it.
+    """
+    given = {room: _texts(said) for room, said in settings.items()}
+    epochs = given["recipe"].get("epochs")
+    if epochs is not None and asked.epochs is not None and epochs != str(asked.epochs):
+        raise BadSetting(f"--epochs is {asked.epochs} and --set epochs={epochs}; give one of them")
+    if epochs is not None and asked.minutes is not None:
+        raise BadSetting("--minutes and --set epochs both say how long to train; give one of them")
+    if "source" in given["data"]:
+        raise BadSetting(f"data.source is what is trained on; give it first: residua train {given['data']['source']}")
+    for name in ("classes", "in_channels"):
+        if name in given["network"]:
+            raise BadSetting(f"network.{name} follows from the images; leave it out")
+
+
+def _texts(settings: list[str]) -> dict[str, str]:
+    """Returns the text of each name."""
+    return {name.strip(): text.strip() for name, _, text in (setting.partition("=") for setting in settings)}
+
+
+def require_fit(asked: "TrainSpec", spec: NetworkSpec, dataset: Dataset) -> None:
+    """Refuses a network for photographs on small images, and images that the network shrinks to nothing."""
+    height, width = dataset.preprocessing.image_size
+    if spec.for_photographs and min(height, width) < PHOTOGRAPH_SIDE and asked.weights not in (None, "none"):
+        raise BadNetwork(
+            f"the network of {asked.weights} is for photographs: its stem shrinks {height}×{width} pixels to "
+            f"{height // 4}×{width // 4}; add --image-size {_ENLARGED}"
+        )
+    if spec.for_photographs and min(height, width) < PHOTOGRAPH_SIDE:
+        source, name = (
+            shlex.quote(asked.source),
+            asked.network if isinstance(asked.network, str) else "resnet18",
+        )
+        raise BadNetwork(
+            f"{name} is for photographs: its stem shrinks {height}×{width} pixels to {height // 4}×{width // 4}; "
+            f"use `residua train {source} --network {ladder(min(height, width)).networks[0]}` or "
+            f"`residua train {source} --network {name} --image-size {_ENLARGED}`"
+        )
+    spec.require_fit((dataset.preprocessing.channels, height, width))
+
+
+def require_numbers_to_normalise(base: Recipe, inspection: Inspection) -> None:
+    """Refuses a step in which a batch norm would see one number a channel, whose variance is 0.
+
+    Raises:
+        BadSetting: With the ways out.
+    """
+    norms = [row.shape for row in inspection.layers if row.kind == "batch norm"]
+    if base.batch_size == 1 and any(height * width == 1 for _, height, width in norms):
+        raise BadSetting(
+            "batch_size is 1, and the last maps have 1×1 pixels: batch norm needs two numbers a channel; "
+            "give 2 or above, or --set network.norm=group"
+        )
+
+
+def require_compiler(recipe: Recipe, device: torch.device) -> None:
+    """Refuses a recipe that compiles where that does not work; tries it, for seconds, before minutes are spent.
+
+    Raises:
+        BadSetting: With torch's reason.
+    """
+    if recipe.compile and (reason := machine.why_not_compiled(device)):
+        remedy = "install a C++ compiler, such as g++" if device.type == "cpu" else "install triton"
+        raise BadSetting(f"compile is true, and torch.compile does not work here ({reason}); {remedy}, or leave it out")
