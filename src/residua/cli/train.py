@@ -1,11 +1,14 @@
 """``residua train``"""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from residua import machine
 from residua.errors import BadSetting
+from residua.training import record
 
 
 @click.command("train")
@@ -31,8 +34,10 @@ from residua.errors import BadSetting
 @click.option("--data-root", metavar="DIR", type=click.Path(path_type=Path), help="Folder of the named sets.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@click.option("--processes", type=click.IntRange(min=1), help="Processes that train together on this machine.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The run directory; new or empty.")
 @click.option("--resume", metavar="RUN", help="Go on with a stopped or killed run; more --epochs lengthen it.")
+@click.option("--accept-processes", is_flag=True, help="With --resume: another number of them may change the result.")
 @click.option("--deepen", metavar="RUN", help="Add identity blocks to a run's network, and train on.")
 @click.option("--stage", type=int, help="With --deepen: the stage, from 1.")
 @click.option("--blocks", type=int, help="With --deepen: how many blocks.  [default: 1]")
@@ -45,7 +50,9 @@ from residua.errors import BadSetting
 )
 @click.option("--open", "open_report", is_flag=True, help="Open the report in the browser when done.")
 @click.pass_context
-def command(ctx: click.Context, source: str | None, open_report: bool, **options: Any) -> None:
+def command(
+    ctx: click.Context, source: str | None, open_report: bool, processes: int | None, **options: Any
+) -> int | None:
     """Train a residual network on SOURCE and write a report.
 
     SOURCE is digits (the default), fashion-mnist, cifar10, or a folder with a folder of images for each class,
@@ -53,6 +60,11 @@ def command(ctx: click.Context, source: str | None, open_report: bool, **options
     """
     given = [name for name in options if _given(ctx, name)]
     _check(options, given)
+    count = _processes(processes, options["resume"])
+    if count > machine.place().ranks:
+        from residua.training.launch import launch
+
+        return launch(count, sys.argv[1:])
     from residua import verbs
 
     if options["resume"] is not None:
@@ -64,15 +76,30 @@ def command(ctx: click.Context, source: str | None, open_report: bool, **options
         blocks = 1 if options["blocks"] is None else options["blocks"]
         run = verbs.deepen(options["deepen"], options["stage"], blocks, source=source, **chosen)
     else:
-        wanted = {name: value for name, value in options.items() if name not in ("resume", "deepen", "stage", "blocks")}
+        wanted = {name: value for name, value in options.items() if name not in _NOT_FOR_A_NEW_RUN}
         run = verbs.train(source or "digits", **wanted)
-    click.echo(f"report: {run.report}")
-    if open_report:
-        click.launch(str(run.report.resolve()))
+    if machine.place().rank == 0:
+        click.echo(f"report: {run.report}")
+        if open_report:
+            click.launch(str(run.report.resolve()))
+    return None
 
 
+_NOT_FOR_A_NEW_RUN = ("resume", "accept_processes", "deepen", "stage", "blocks")
 _DEEPENING = ("recipe", "epochs", "minutes", "seed", "out", "settings")
 """What may be said anew of a run that is deepened."""
+
+
+def _processes(asked: int | None, resumed: str | None) -> int:
+    """Returns how many processes train: as asked, as were started already, or as many as a resumed run has had."""
+    here = machine.place()
+    if here.starter is not None:
+        if asked not in (None, here.ranks):
+            raise BadSetting(f"{here.starter} started {here.ranks} processes, --processes says {asked}; leave it out")
+        return here.ranks
+    if asked is None and resumed is not None:
+        return int(record.find(resumed).read("run").get("processes", 1))
+    return asked or 1
 
 
 def _check(options: dict[str, Any], given: list[str]) -> None:
@@ -87,6 +114,8 @@ def _check(options: dict[str, Any], given: list[str]) -> None:
         others = [_option(name) for name in given if name not in (*_DEEPENING, "deepen", "stage", "blocks")]
         if others:
             raise BadSetting(f"--deepen keeps what the run was asked; leave out {' '.join(others)}")
+    elif options["accept_processes"]:
+        raise BadSetting("--accept-processes is for a run that goes on with another number; name it with --resume")
     elif options["stage"] is not None or options["blocks"] is not None:
         raise BadSetting("--stage and --blocks say where --deepen RUN adds blocks; name the run with --deepen")
 

@@ -11,13 +11,16 @@ from residua.data.dataset import Dataset, Part
 from residua.evaluation import Outcome
 from residua.networks.network import ResidualNetwork
 from residua.training.baselines import baselines
+from residua.training.distributed import ALONE, Team
 from residua.training.plan import Plan
 from residua.training.record import Record
 from residua.training.state import State
 
 
-def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, seconds: float) -> None:
-    """Evaluates the chosen weights on every held-out part, the test part once, and writes the result.
+def finish(
+    made: Record, plan: Plan, network: ResidualNetwork, state: State, *, seconds: float, team: Team = ALONE
+) -> None:
+    """Evaluates the chosen weights on every held-out part, the test part once, and has rank 0 write the result.
 
     ``run.json`` says "finished" only when everything else is on the disk. ``network`` is left with the
     chosen weights, in evaluation mode, on the processor.
@@ -25,14 +28,28 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
     if state.best_weights is not None:
         network.load_state_dict(state.best_weights)
     network.eval()
-    parts = {}
+    look, outcomes = plan.dataset.preprocessing, []
     for part in (plan.dataset.validation, plan.dataset.test):
         if part is not None:
-            outcome = evaluation.evaluate(network, part, plan.dataset.preprocessing, device=plan.device)
-            parts[part.name] = {**evaluation.metrics(outcome, plan.dataset.classes), "evaluations": 1}
-            rows = prediction_rows(outcome, part, plan.dataset.classes)
-            files.write_json_lines(made.path / f"predictions-{part.name}.jsonl", rows)
+            outcomes.append((part, team.evaluate(network, part, look, device=plan.device)))
     network.to(torch.device("cpu"))
+    team.lead(lambda: _write(made, plan, network, state, outcomes, seconds=seconds))
+
+
+def _write(
+    made: Record,
+    plan: Plan,
+    network: ResidualNetwork,
+    state: State,
+    outcomes: list[tuple[Part, Outcome]],
+    *,
+    seconds: float,
+) -> None:
+    parts = {}
+    for part, outcome in outcomes:
+        parts[part.name] = {**evaluation.metrics(outcome, plan.dataset.classes), "evaluations": 1}
+        rows = prediction_rows(outcome, part, plan.dataset.classes)
+        files.write_json_lines(made.path / f"predictions-{part.name}.jsonl", rows)
     result = _result(plan, parts, state)
     made.write("result", result)
     artifact.save(

@@ -22,10 +22,12 @@ from residua.networks.blocks import StochasticDepth
 from residua.networks.checkpointing import checkpointed
 from residua.networks.network import ResidualNetwork
 from residua.networks.shortcuts import DropoutShortcut
+from residua.training.distributed import ALONE, Team
 from residua.training.recipe import Recipe
 from residua.training.state import State
 
 _READ_EVERY_ON_GPU = 16  # reading the loss waits for the device
+_ONLY_THE_LOSS = "the loss itself"
 
 
 @final
@@ -45,6 +47,8 @@ class Course:
     """Whether convolutions and the linear layer compute in bfloat16; weights stay float32."""
     forward: Callable[[Tensor], Tensor]
     """The network, or its compiled form."""
+    team: Team = ALONE
+    """The processes that share each batch."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -60,6 +64,8 @@ class Course:
 def take_steps(course: Course, state: State) -> Iterator[int]:
     """Takes the steps that are left of the epoch in ``state.position``, and yields each one's images after it.
 
+    With several processes each computes its share of a batch; the images are those of all of them.
+
     Raises:
         NonFiniteLoss: At the first step whose loss is no finite number; on a processor, where the loss is
             read at every step, that step changes no weight.
@@ -73,6 +79,8 @@ def take_steps(course: Course, state: State) -> Iterator[int]:
         first_step=position.step,
         augment=course.augment,
         drop_last=True,
+        rank=course.team.rank,
+        ranks=course.team.ranks,
     )
     draws = _draws(state.network)
     began = time.perf_counter()
@@ -84,7 +92,7 @@ def take_steps(course: Course, state: State) -> Iterator[int]:
         now = time.perf_counter()
         position.training_seconds += now - began
         position.seconds += now - began
-        yield len(batch.labels)
+        yield course.batch_size
         began = time.perf_counter()
 
 
@@ -102,11 +110,15 @@ def _drawing(course: Course, step: int, epoch: int) -> Iterator[None]:
         yield
 
 
-def forward_of(network: nn.Module, recipe: Recipe) -> Callable[[Tensor], Tensor]:
-    """Returns the forward pass that a recipe trains with: compiled, keeping few activations, or the network itself."""
+def forward_of(network: nn.Module, recipe: Recipe, team: Team = ALONE) -> Callable[[Tensor], Tensor]:
+    """Returns the forward pass that a recipe trains with: compiled, keeping few activations, or the network itself.
+
+    What is compiled knows of the other processes: ``torch.compile`` then cuts its graphs where gradients are sent.
+    """
     if recipe.checkpoint_activations and isinstance(network, ResidualNetwork):
-        return checkpointed(network)
-    return torch.compile(network) if recipe.compile else network
+        return team.spread(network, checkpointed(network))
+    forward = team.spread(network, synchronised=recipe.synchronised_norm)
+    return torch.compile(forward) if recipe.compile else forward
 
 
 def _step(course: Course, state: State, batch: Batch) -> None:
@@ -115,11 +127,12 @@ def _step(course: Course, state: State, batch: Batch) -> None:
     for group in state.optimizer.param_groups:
         group["lr"] = course.recipe.optimizer.learning_rate * factor * group["rate_scale"]
     loss, correct = _forward(course, batch)
-    state.unread.append((loss.detach(), correct))
+    share = len(batch.labels) / course.batch_size
+    state.unread.append((loss.detach() * share, correct))
     every = _READ_EVERY_ON_GPU if course.device.type == "cuda" else 1
     if len(state.unread) >= every or state.position.step + 1 == course.steps_per_epoch:
         read_losses(course, state, batch.images, step=state.position.total_steps + 1)
-    loss.backward()
+    (loss * (share * course.team.ranks)).backward()  # the mean over ranks is then the mean over images
     if course.recipe.gradient_clip_norm is not None:
         nn.utils.clip_grad_norm_(state.network.parameters(), course.recipe.gradient_clip_norm)
     state.optimizer.step()
@@ -147,18 +160,26 @@ def read_losses(course: Course, state: State, images: Tensor | None, *, step: in
     Raises:
         NonFiniteLoss: If one is no finite number.
     """
-    losses = torch.stack([loss for loss, _ in state.unread]).tolist() if state.unread else []
-    right = torch.stack([correct for _, correct in state.unread]).tolist() if state.unread else []
+    losses = course.team.sums(torch.stack([loss for loss, _ in state.unread]).tolist() if state.unread else [])
+    right = course.team.sums(torch.stack([correct for _, correct in state.unread]).tolist() if state.unread else [])
     first = step - len(losses) + 1
     for offset, loss in enumerate(losses):
         if loss - loss != 0:  # neither infinity nor NaN minus itself is 0
-            with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
-                where = "not looked for" if images is None else first_bad_layer(state.network, images)
-            raise NonFiniteLoss(_non_finite(loss, first + offset, where, course.recipe))
+            where = _where_it_began(course, state, images)
+            raise course.team.agreed(NonFiniteLoss(_non_finite(loss, first + offset, where, course.recipe)))
         state.position.loss_sum += course.batch_size * loss
-    state.position.correct += sum(right)
+    state.position.correct += round(sum(right))
     state.position.seen += course.batch_size * len(losses)
     state.unread.clear()
+
+
+def _where_it_began(course: Course, state: State, images: Tensor | None) -> str:
+    """Names the first bad value of the first process that has one."""
+    if images is None:
+        return "not looked for"
+    with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
+        found = course.team.gathered(first_bad_layer(state.network, images))
+    return next((where for where in found if where != _ONLY_THE_LOSS), _ONLY_THE_LOSS)
 
 
 def _non_finite(loss: float, step: int, where: str, recipe: Recipe) -> str:
@@ -194,4 +215,4 @@ def first_bad_layer(network: nn.Module, images: Tensor) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    return found[0] if found else "the loss itself"
+    return found[0] if found else _ONLY_THE_LOSS

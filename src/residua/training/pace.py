@@ -23,7 +23,7 @@ def seconds_per_epoch(course: Course, state: State) -> float:
         network=network,
         optimizer=optimizer_for(network, course.recipe.optimizer, stage_decay=course.recipe.stage_decay),
     )
-    walk = take_steps(replace(course, forward=forward_of(network, course.recipe)), trial)
+    walk = take_steps(replace(course, forward=forward_of(network, course.recipe, course.team)), trial)
     for _ in range(_WARM_STEPS):
         next(walk, None)
     _wait(course.device)

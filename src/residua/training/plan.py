@@ -157,6 +157,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     base = configuration.with_settings(recipe(asked.recipe or "default"), settings["recipe"])
     device = machine.device(asked.device)
     bfloat16 = machine.precision(base.precision, device) == "bfloat16"
+    _require_gpus_for_synchronised_norm(base, device)
     if isinstance(asked.network, str):
         catalogue.specification(asked.network)
     dataset = sources.load(_data_spec(asked, base, settings["data"]), progress=progress)
@@ -365,6 +366,14 @@ def _augment(base: Recipe, dataset: Dataset) -> AugmentSpec:
         flip=usual.flip if base.flip == "auto" else base.flip,
         padding=usual.padding if base.padding == "auto" else base.padding,
     )
+
+
+def _require_gpus_for_synchronised_norm(base: Recipe, device: torch.device) -> None:
+    if base.synchronised_norm and device.type != "cuda":
+        raise BadSetting(
+            "synchronised_norm is true and torch has that norm on GPUs only; leave it out, or take a norm that needs "
+            "no other images: --set network.norm=group"
+        )
 
 
 def _require_fit(asked: TrainSpec, spec: NetworkSpec, dataset: Dataset) -> None:
