@@ -21,8 +21,8 @@ from residua.networks.spec import NetworkSpec
 from residua.report import notebook, page
 from residua.report.gather import pictures_of
 from residua.report.terminal import ProgressObserver, transfer_progress
-from residua.training import fit as fitting
 from residua.training import distributed, record
+from residua.training import fit as fitting
 from residua.training.distributed import Team
 from residua.training.fit import Fitted
 from residua.training.plan import Plan, TrainSpec, plan

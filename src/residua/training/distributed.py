@@ -13,7 +13,7 @@ Rank 0 alone writes files, draws progress, and carries the message and the exit 
 import contextlib
 import copy
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar, final
@@ -97,13 +97,13 @@ class Team:
         dist.all_gather_object(values, value)
         return values
 
-    def sums(self, values: list[float]) -> list[float]:
+    def sums(self, values: Sequence[float | int]) -> list[float | int]:
         """Returns the sum of each value over the ranks."""
         return self._reduced(values, dist.ReduceOp.SUM)
 
-    def largest(self, values: list[int]) -> list[int]:
+    def largest(self, values: Sequence[int]) -> list[int]:
         """Returns the largest of each value over the ranks."""
-        return [int(value) for value in self._reduced([*values], dist.ReduceOp.MAX)]
+        return [int(value) for value in self._reduced(values, dist.ReduceOp.MAX)]
 
     def same(self, facts: dict[str, Any]) -> None:
         """Checks that every rank knows the same facts.
@@ -168,9 +168,9 @@ class Team:
         logits = [theirs for theirs in self.gathered(own and own.logits) if theirs is not None]
         return Outcome(logits=torch.cat(logits), labels=part.labels.cpu())
 
-    def _reduced(self, values: list[float], operation: Any) -> list[float]:
+    def _reduced(self, values: Sequence[float | int], operation: Any) -> list[float | int]:
         if self.ranks == 1:
-            return values
+            return list(values)
         numbers = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(numbers, operation)
         return numbers.tolist()
@@ -263,7 +263,7 @@ def _meet(here: Place, device: str) -> None:
         raise BadSetting(f"--device {device} is one device for {here.ranks} processes; use --device cuda, or cpu")
     if gpu and here.local_ranks > torch.cuda.device_count():
         raise BadSetting(
-            f"{here.local_ranks} processes on a machine of {torch.cuda.device_count()} GPUs, which each need their own; "
+            f"{here.local_ranks} processes on a machine of {torch.cuda.device_count()} GPUs, and each needs its own; "
             f"use --processes {torch.cuda.device_count()}, or --device cpu"
         )
     if gpu:
@@ -285,8 +285,8 @@ def _find_meeting_place(here: Place) -> None:
     alone = here.ranks == here.local_ranks
     if "MASTER_ADDR" not in os.environ and not alone:
         raise BadSetting(
-            f"{here.starter} started {here.ranks} processes on several machines and MASTER_ADDR does not say where they "
-            'meet; before srun: export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)'
+            f"{here.starter} started {here.ranks} processes on several machines, and MASTER_ADDR does not say where "
+            'they meet; before srun: export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)'
         )
     os.environ.setdefault("MASTER_ADDR", "localhost")
     os.environ.setdefault("MASTER_PORT", _PORT)

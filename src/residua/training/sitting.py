@@ -161,7 +161,7 @@ class Sitting:
         return replace(self, plan=replace(self.plan, remarks=(*self.plan.remarks, line))) if line else self
 
     def _says_lost(self, made: Record, stop: StopRequest) -> str:
-        """Says where a run is whose processes lost one, once the launcher's SIGTERM has come, which would cut it off."""
+        """Says where a run is that lost a process, once the launcher's SIGTERM has come, which would cut this off."""
         stop.wait(_SECONDS_TO_SIGNAL)
         there = checkpoint.found(made.checkpoints)
         saved = f"the newest checkpoint is {there[-1].name}" if there else "there is no checkpoint yet"
