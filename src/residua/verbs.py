@@ -216,7 +216,7 @@ def deepen(
             settings=(*kept, *settings),
         )
 
-    return _trained(asked, "auto", out)
+    return _trained(asked, _device_of(run), out)
 
 
 def resume(
@@ -241,7 +241,7 @@ def resume(
         BadSetting: If something asked would change the result; shows the difference.
     """
     machine.prepare_process()
-    with distributed.joined(str(asked.get("device", "auto"))) as team:
+    with distributed.joined(_device_of(run)) as team:
         opened = team.together(lambda: _as_before(run, asked))
         fitted = fitting.resume(
             opened,
@@ -252,6 +252,11 @@ def resume(
             accept_processes=accept_processes,
         )
         return _reported(fitted, team)
+
+
+def _device_of(run: str | os.PathLike[str]) -> str:
+    """Returns the device that a run was asked to train on."""
+    return record.find(run).read("run")["asked"]["device"]
 
 
 def _as_before(run: str | os.PathLike[str], asked: dict[str, Any]) -> Record:

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 import torch
 from tests.distributed.processes import together, variables
-from tests.distributed.test_equality import begun
+from tests.distributed.test_equality import NETWORKS, begun
 
 from residua import machine
 from residua.errors import BadData, BadSetting
+from residua.networks.network import build
 from residua.training import loop
-from residua.training.distributed import ALONE, joined
+from residua.training.distributed import ALONE, Team, _with_synchronised_norm, joined
 from residua.training.loop import take_steps
+from residua.training.plan import TrainSpec, plan
+from residua.training.sitting import Sitting
 
 REFUSED = "no such image; look again"
 
@@ -95,6 +98,27 @@ def test_what_stops_one_is_said_once_and_ends_all(tmp_path: Path, case: Callable
     assert ended.codes == [2, 0]
     assert ended.said[0].startswith(says)
     assert ended.said[1] == ""
+
+
+def test_a_synchronised_norm_is_the_same_network_seen_otherwise():
+    """Over the same parameters and statistics, and training; the network that is evaluated and saved stays plain."""
+    network = build(NETWORKS["batch norm"], seed=0).eval()
+    twin = _with_synchronised_norm(network)
+    ours, theirs = ({**dict(n.named_parameters()), **dict(n.named_buffers())} for n in (network, twin))
+    assert all(theirs[name] is tensor for name, tensor in ours.items())
+    assert any(isinstance(layer, torch.nn.SyncBatchNorm) and layer.training for layer in twin.modules())
+    assert not any(isinstance(layer, torch.nn.SyncBatchNorm) or layer.training for layer in network.modules())
+
+
+def test_a_synchronised_norm_is_refused_where_torch_has_none():
+    with pytest.raises(BadSetting, match=r"on GPUs only; leave it out, or .*--set network\.norm=group"):
+        plan(TrainSpec(network="resnet8", device="cpu", settings=("synchronised_norm=true",)))
+
+
+def test_a_batch_smaller_than_the_team_is_refused():
+    decided = plan(TrainSpec(network="resnet8", epochs=1, settings=("batch_size=2",)))
+    with pytest.raises(BadSetting, match="a batch of 2 images is too small for 3 processes; use fewer"):
+        Sitting.begin(decided, [], Team(rank=0, ranks=3))
 
 
 def test_srun_on_several_machines_needs_an_address(monkeypatch: pytest.MonkeyPatch):

@@ -13,9 +13,11 @@ Rank 0 alone writes files, draws progress, and carries the message and the exit 
 import contextlib
 import copy
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar, final
 
 import torch
@@ -156,16 +158,14 @@ class Team:
         Returns:
             What `residua.evaluation.evaluate` would, on every rank.
         """
-        for buffer in network.buffers() if self.ranks > 1 else ():
+        ask = partial(evaluation.evaluate, network, preprocessing=preprocessing, device=device, bfloat16=bfloat16)
+        if self.ranks == 1:
+            return ask(part)
+        for buffer in network.buffers():
             dist.broadcast(buffer, src=0)
         first, last = (len(part) * rank // self.ranks for rank in (self.rank, self.rank + 1))
-        own = None
-        if first < last:
-            rows = part if self.ranks == 1 else part.rows(first, last)
-            own = evaluation.evaluate(network, rows, preprocessing, device=device, bfloat16=bfloat16)
-            if self.ranks == 1:
-                return own
-        logits = [theirs for theirs in self.gathered(own and own.logits) if theirs is not None]
+        own = ask(part.rows(first, last)).logits if first < last else None
+        logits = [theirs for theirs in self.gathered(own) if theirs is not None]
         return Outcome(logits=torch.cat(logits), labels=part.labels.cpu())
 
     def _reduced(self, values: Sequence[float | int], operation: Any) -> list[float | int]:
@@ -198,9 +198,10 @@ def joined(device: str = "auto") -> Iterator[Team]:
     _meet(here, device)
     team = Team(rank=here.rank, ranks=here.ranks)
     try:
-        with noticing_losses(
-            team, lambda: "another process of the run ended; its own message, or its system's, says why"
-        ):
+        lost = "another process of the run ended; its own message, or its system's, says why"
+        with warnings.catch_warnings(), noticing_losses(team, lambda: lost):
+            # The gradient of a one-pixel filter has other strides than DDP's buffer, which then copies a few bytes.
+            warnings.filterwarnings("ignore", "Grad strides do not match", UserWarning)
             yield team
     except ProcessLost:
         if team.leads:
