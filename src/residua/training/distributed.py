@@ -261,14 +261,16 @@ def _meet(here: Place, device: str) -> None:
     _find_meeting_place(here)
     gpu = torch.cuda.is_available() and device != "cpu"
     if gpu and ":" in device:
-        raise BadSetting(f"--device {device} is one device for {here.ranks} processes; use --device cuda, or cpu")
-    if gpu and here.local_ranks > torch.cuda.device_count():
-        raise BadSetting(
+        raise _said_once(here, f"--device {device} is one device for {here.ranks} processes; use --device cuda, or cpu")
+    if gpu and here.starter == "torchrun" and here.local_ranks > torch.cuda.device_count():
+        raise _said_once(
+            here,
             f"{here.local_ranks} processes on a machine of {torch.cuda.device_count()} GPUs, and each needs its own; "
-            f"use --processes {torch.cuda.device_count()}, or --device cpu"
+            f"use --processes {torch.cuda.device_count()}, or --device cpu",
         )
     if gpu:
-        torch.cuda.set_device(here.local_rank)
+        # Under ``--gpus-per-task=1`` each task of Slurm's sees its own GPU alone, as number 0.
+        torch.cuda.set_device(here.local_rank % torch.cuda.device_count())
     try:
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if gpu else "gloo", rank=here.rank, world_size=here.ranks, timeout=_PATIENCE
@@ -281,13 +283,19 @@ def _meet(here: Place, device: str) -> None:
         ) from error
 
 
+def _said_once(here: Place, message: str) -> BaseException:
+    """Returns what to raise where all processes of a machine refuse the same before they have met."""
+    return BadSetting(message) if here.local_rank == 0 else SystemExit(BadSetting.exit_code)
+
+
 def _find_meeting_place(here: Place) -> None:
     """Completes what srun leaves open of the address where the processes meet."""
     alone = here.ranks == here.local_ranks
     if "MASTER_ADDR" not in os.environ and not alone:
-        raise BadSetting(
+        raise _said_once(
+            here,
             f"{here.starter} started {here.ranks} processes on several machines, and MASTER_ADDR does not say where "
-            'they meet; before srun: export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)'
+            'they meet; before srun: export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
         )
     os.environ.setdefault("MASTER_ADDR", "localhost")
     os.environ.setdefault("MASTER_PORT", _PORT)
