@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import time
+from typing import Any
 
 CASES = {"resnet20": (32, 128, 12), "resnet18": (224, 32, 5)}  # side, batch size, steps a turn
 ARMS = ("ours", "textbook", "fair")
@@ -20,6 +21,17 @@ ROUNDS = 5
 
 
 def ours(name: str) -> float:
+    from residua import machine
+    from residua.training.loop import take_steps
+
+    machine.prepare_process()
+    side, batch, steps = CASES[name]
+    walk = take_steps(*course_of(name, side, batch, WARM_STEPS + steps))
+    return rate(lambda: next(walk), batch, steps)
+
+
+def course_of(name: str, side: int, batch: int, steps: int, team: Any = None) -> tuple[Any, Any]:
+    """Returns what `loop.take_steps` takes: the network of that name on noise, for one epoch of so many steps."""
     import torch
 
     from residua import machine
@@ -27,15 +39,13 @@ def ours(name: str) -> float:
     from residua.data.dataset import Dataset, Part, Preprocessing
     from residua.networks.catalogue import specification
     from residua.networks.network import build
-    from residua.training.loop import Course, take_steps
+    from residua.training.distributed import ALONE
+    from residua.training.loop import Course, forward_of
     from residua.training.optimizers import optimizer_for
     from residua.training.recipe import recipe
     from residua.training.state import State
 
-    machine.prepare_process()
-    side, batch, steps = CASES[name]
-    device = machine.device()
-    count = batch * (WARM_STEPS + steps)
+    device, count, team = machine.device(), batch * steps, team or ALONE
     images = torch.randint(0, 256, (count, side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     train = Part(name="train", images=images, labels=torch.randint(0, 10, (count,)), files=("",) * count)
     look = Preprocessing(image_size=(side, side), channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
@@ -50,10 +60,10 @@ def ours(name: str) -> float:
         seed=0,
         device=device,
         bfloat16=machine.precision("auto", device) == "bfloat16",
-        forward=network,
+        forward=forward_of(network, recipe("default"), team),
+        team=team,
     )
-    walk = take_steps(course, State(network=network, optimizer=optimizer_for(network, course.recipe.optimizer)))
-    return rate(lambda: next(walk), batch, steps)
+    return course, State(network=network, optimizer=optimizer_for(network, course.recipe.optimizer))
 
 
 def textbook(name: str, *, keep_memory: bool) -> float:

@@ -10,6 +10,7 @@
     └── TrainingStopped          training ended early with its state saved where that makes sense
         ├── NonFiniteLoss        the loss became infinite or not a number
         ├── NotSaved             a checkpoint could not be written; the one before it is intact
+        ├── ProcessLost          one of the processes that train together ended; exit code 1
         └── Interrupted          the user asked to stop; exit code 130
             └── Terminated       the system asked to stop (SIGTERM); exit code 143
 
@@ -61,6 +62,12 @@ class NonFiniteLoss(TrainingStopped):
 
 class NotSaved(TrainingStopped):
     """Reports a checkpoint that could not be written."""
+
+
+class ProcessLost(TrainingStopped):
+    """Reports that one of the processes that train together ended, which ends the others."""
+
+    exit_code = 1
 
 
 class Interrupted(TrainingStopped):

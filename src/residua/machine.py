@@ -9,9 +9,12 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
+import signal
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from residua.errors import BadSetting
 
@@ -32,6 +35,62 @@ _CGROUP_FILES = {
 }
 """Where version 2 ("") and version 1 keep them: the root, the limit, the use, and the row of idle pages."""
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_PR_SET_PDEATHSIG = 1
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Says which process this is of those that train together."""
+
+    rank: int = 0
+    """Among all of them."""
+    ranks: int = 1
+    local_rank: int = 0
+    """Among those on this machine."""
+    local_ranks: int = 1
+    starter: Literal["torchrun", "srun"] | None = None
+    """What started them; None where this process is alone."""
+
+
+def place() -> Place:
+    """Reads this process's place from the variables that torchrun sets, or srun."""
+    env = os.environ
+    if "RANK" in env and "WORLD_SIZE" in env:
+        return Place(
+            rank=int(env["RANK"]),
+            ranks=int(env["WORLD_SIZE"]),
+            local_rank=int(env.get("LOCAL_RANK", "0")),
+            local_ranks=int(env.get("LOCAL_WORLD_SIZE", "1")),
+            starter="torchrun",
+        )
+    if int(env.get("SLURM_STEP_NUM_TASKS", "1")) > 1:  # of srun's step, not of the batch script around it
+        beside = re.match(r"\d+", env.get("SLURM_STEP_TASKS_PER_NODE", "1"))
+        return Place(
+            rank=int(env["SLURM_PROCID"]),
+            ranks=int(env["SLURM_STEP_NUM_TASKS"]),
+            local_rank=int(env["SLURM_LOCALID"]),
+            local_ranks=int(beside[0]) if beside else 1,
+            starter="srun",
+        )
+    return Place()
+
+
+def threads() -> int:
+    """Returns how many threads this process should compute with: the cores, shared with the processes beside it.
+
+    srun's ``--cpus-per-task`` says it where Slurm has bound each process to cores of its own.
+    """
+    here, bound = place(), os.environ.get("SLURM_CPUS_PER_TASK")
+    if here.starter == "srun" and bound:
+        return max(1, min(cores(), int(bound)))
+    return max(1, cores() // here.local_ranks)
+
+
+def end_with_parent() -> None:
+    """Has Linux send this process SIGTERM when the one that started it dies, so that none is left behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def cores() -> int:
@@ -41,7 +100,8 @@ def cores() -> int:
 
 
 def prepare_process() -> None:
-    """Sets up this process for training: the allocator keeps its memory, threads never exceed cores.
+    """Sets up this process for training: the allocator keeps its memory, threads never exceed cores, nor the
+    share of them that `threads` leaves this process.
 
     glibc maps and unmaps every large activation, which costs half the time of a step on photographs;
     three ``mallopt`` settings make it keep the pages. The resident size then stays at its peak.
@@ -51,7 +111,7 @@ def prepare_process() -> None:
 
     if os.environ.get(ALLOCATOR_VARIABLE, "") != "default":
         keep_memory()
-    torch.set_num_threads(min(torch.get_num_threads(), cores()))
+    torch.set_num_threads(min(torch.get_num_threads(), threads()))
 
 
 def keep_memory() -> bool:

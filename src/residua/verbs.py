@@ -2,7 +2,8 @@
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -22,8 +23,9 @@ from residua.report import notebook, page
 from residua.report.gather import pictures_of
 from residua.report.rate_page import RateFound, write_rate_page
 from residua.report.terminal import ProgressObserver, transfer_progress
+from residua.training import distributed, record
 from residua.training import fit as fitting
-from residua.training import record
+from residua.training.distributed import Team
 from residua.training.fit import Fitted
 from residua.training.plan import Plan, TrainSpec, plan, train_command
 from residua.training.record import Record
@@ -119,7 +121,9 @@ def train(
 ) -> Run:
     """Trains a residual network on images and writes a run with its report.
 
-    Sets up the process as a training run needs it (`residua.machine.prepare_process`).
+    Sets up the process as a training run needs it (`residua.machine.prepare_process`). Processes that torchrun or srun
+    started together train together: each calls this, rank 0 writes and reports, and what ends the run early is raised
+    there while the others leave quietly.
 
     Args:
         source: ``digits``, ``fashion-mnist``, ``cifar10``, or a folder of class folders.
@@ -142,22 +146,25 @@ def train(
     Raises:
         ResiduaError: For whatever cannot work, before the first step; later `Interrupted` or `NonFiniteLoss`.
     """
-    asked = _asked(
-        source,
-        network=network,
-        weights=weights,
-        recipe=recipe,
-        epochs=epochs,
-        minutes=minutes,
-        image_size=image_size,
-        fit=fit,
-        group=group,
-        data_root=data_root,
-        seed=seed,
-        device=device,
-        settings=settings,
-    )
-    return _trained(asked, out)
+
+    def asked() -> TrainSpec:
+        return _asked(
+            source,
+            network=network,
+            weights=weights,
+            recipe=recipe,
+            epochs=epochs,
+            minutes=minutes,
+            image_size=image_size,
+            fit=fit,
+            group=group,
+            data_root=data_root,
+            seed=seed,
+            device=device,
+            settings=settings,
+        )
+
+    return _trained(asked, device, out)
 
 
 def find_learning_rate(source: str | os.PathLike[str] = "digits", **asked: Any) -> RateFound:
@@ -217,27 +224,30 @@ def deepen(
         BadNetwork: If no block of the network's kind is the identity, with the reason.
         ResiduaError: As `train` does.
     """
-    opened = record.find(run).require_finished()
-    before = configuration.from_json(TrainSpec, opened.read("run")["asked"])
-    anew = {setting.partition("=")[0].strip() for setting in settings}
-    kept = [
-        setting
-        for setting in before.settings
-        if not setting.startswith("network.") and setting.partition("=")[0].strip() not in anew
-    ]
-    asked = replace(
-        before,
-        source=before.source if source is None else os.fspath(source),
-        network=None,
-        weights=str(opened.path),
-        deepen=(stage, blocks),
-        recipe=recipe or before.recipe,
-        epochs=epochs,
-        minutes=minutes,
-        seed=before.seed if seed is None else seed,
-        settings=(*kept, *settings),
-    )
-    return _trained(asked, out)
+
+    def asked() -> TrainSpec:
+        opened = record.find(run).require_finished()
+        before = configuration.from_json(TrainSpec, opened.read("run")["asked"])
+        anew = {setting.partition("=")[0].strip() for setting in settings}
+        kept = [
+            setting
+            for setting in before.settings
+            if not setting.startswith("network.") and setting.partition("=")[0].strip() not in anew
+        ]
+        return replace(
+            before,
+            source=before.source if source is None else os.fspath(source),
+            network=None,
+            weights=str(opened.path),
+            deepen=(stage, blocks),
+            recipe=recipe or before.recipe,
+            epochs=epochs,
+            minutes=minutes,
+            seed=before.seed if seed is None else seed,
+            settings=(*kept, *settings),
+        )
+
+    return _trained(asked, _device_of(run), out)
 
 
 def resume(
@@ -245,6 +255,7 @@ def resume(
     *,
     epochs: int | None = None,
     data_root: str | os.PathLike[str] | None = None,
+    accept_processes: bool = False,
     **asked: Any,
 ) -> Run:
     """Goes on with a stopped or killed run to the result it would have had, to the bit.
@@ -253,12 +264,34 @@ def resume(
         run: A run that has not finished.
         epochs: More than it was begun with: the rest follows the schedule of a run of so many.
         data_root: Where the named sets are now; None keeps the place of then.
+        accept_processes: Whether another number of processes is accepted where it changes the result; the run says so.
         asked: Anything else that `train` takes, which must be as the run was asked; it changes nothing.
 
     Raises:
         BadRun: If it is finished, its checkpoints are damaged, or its images have changed.
         BadSetting: If something asked would change the result; shows the difference.
     """
+    machine.prepare_process()
+    with distributed.joined(_device_of(run)) as team:
+        opened = team.together(lambda: _as_before(run, asked))
+        fitted = fitting.resume(
+            opened,
+            epochs=epochs,
+            data_root=None if data_root is None else os.fspath(data_root),
+            observers=[ProgressObserver()] if team.leads else [],
+            team=team,
+            accept_processes=accept_processes,
+        )
+        return _reported(fitted, team)
+
+
+def _device_of(run: str | os.PathLike[str]) -> str:
+    """Returns the device that a run was asked to train on."""
+    return record.find(run).read("run")["asked"]["device"]
+
+
+def _as_before(run: str | os.PathLike[str], asked: dict[str, Any]) -> Record:
+    """Returns a run to go on with, once nothing that is asked differs from what it was asked."""
     opened = record.find(run)
     kept = configuration.from_json(TrainSpec, opened.read("run")["asked"])
     known = [field.name for field in fields(TrainSpec) if field.name not in ("epochs", "minutes", "data_root")]
@@ -271,9 +304,7 @@ def resume(
                 f"{name} is {wanted!r} here and {before!r} in {opened.path}, and would change its result; "
                 "leave it out, or train anew"
             )
-    machine.prepare_process()
-    root = None if data_root is None else os.fspath(data_root)
-    return _reported(fitting.resume(opened, epochs=epochs, data_root=root, observers=[ProgressObserver()]))
+    return opened
 
 
 def load(run: str | os.PathLike[str] = "last") -> Run:
@@ -353,15 +384,18 @@ def _as_asked(name: str, value: Any) -> Any:
     return str(Path(text).expanduser().resolve()) if folder else text
 
 
-def _trained(asked: TrainSpec, out: str | os.PathLike[str] | None) -> Run:
+def _trained(asked: Callable[[], TrainSpec], device: str, out: str | os.PathLike[str] | None) -> Run:
     machine.prepare_process()
-    with transfer_progress() as progress:
-        decided = fitting.with_head(plan(asked, progress=progress), progress=progress)
-    return _reported(fitting.fit(decided, out=None if out is None else Path(out), observers=[ProgressObserver()]))
+    with distributed.joined(device) as team:
+        with transfer_progress() if team.leads else nullcontext() as progress:
+            decided = team.together(lambda: fitting.with_head(plan(asked(), progress=progress), progress=progress))
+        observers = [ProgressObserver()] if team.leads else []
+        fitted = fitting.fit(decided, out=None if out is None else Path(out), observers=observers, team=team)
+        return _reported(fitted, team)
 
 
-def _reported(fitted: Fitted) -> Run:
-    page.write_report(fitted.record.path, pictures_of(fitted))
+def _reported(fitted: Fitted, team: Team) -> Run:
+    team.lead(lambda: page.write_report(fitted.record.path, pictures_of(fitted)))
     return Run(fitted.record.path)
 
 

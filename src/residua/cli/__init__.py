@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from residua import __version__
+from residua import __version__, machine
 from residua.errors import ResiduaError
 
 _COMMANDS = {
@@ -63,7 +63,8 @@ def main() -> None:
         click.echo(_said(error), err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
+        if machine.place().rank == 0:
+            click.echo("stopped", err=True)
         sys.exit(130)
     except ResiduaError as error:
         click.echo(f"{'' if error.exit_code > 128 else 'error: '}{error}", err=True)

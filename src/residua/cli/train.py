@@ -1,11 +1,14 @@
 """``residua train``"""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from residua import machine
 from residua.errors import BadSetting
+from residua.training import record
 
 
 @click.command("train")
@@ -31,8 +34,10 @@ from residua.errors import BadSetting
 @click.option("--data-root", metavar="DIR", type=click.Path(path_type=Path), help="Folder of the named sets.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
+@click.option("--processes", type=click.IntRange(min=1), help="Processes that train together on this machine.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The run directory; new or empty.")
 @click.option("--resume", metavar="RUN", help="Go on with a stopped or killed run; more --epochs lengthen it.")
+@click.option("--accept-processes", is_flag=True, help="With --resume: another number of them may change the result.")
 @click.option("--deepen", metavar="RUN", help="Add identity blocks to a run's network, and train on.")
 @click.option("--stage", type=int, help="With --deepen: the stage, from 1.")
 @click.option("--blocks", type=int, help="With --deepen: how many blocks.  [default: 1]")
@@ -49,8 +54,13 @@ from residua.errors import BadSetting
 @click.option("--open", "open_report", is_flag=True, help="Open the report in the browser when done.")
 @click.pass_context
 def command(
-    ctx: click.Context, source: str | None, find_learning_rate: bool, open_report: bool, **options: Any
-) -> None:
+    ctx: click.Context,
+    source: str | None,
+    find_learning_rate: bool,
+    open_report: bool,
+    processes: int | None,
+    **options: Any,
+) -> int | None:
     """Train a residual network on SOURCE and write a report.
 
     SOURCE is digits (the default), fashion-mnist, cifar10, or a folder with a folder of images for each class,
@@ -58,14 +68,24 @@ def command(
     """
     given = [name for name in options if _given(ctx, name)]
     _check(options, given)
-    wanted = {name: value for name, value in options.items() if name not in ("resume", "deepen", "stage", "blocks")}
     if find_learning_rate:
-        _check_found(given)
-        page = _find(source or "digits", {name: value for name, value in wanted.items() if name != "out"})
+        _check_found(given, processes)
+        page = _find(source or "digits", _of_a_new_run(options, but="out"))
     else:
-        page = _train(source, options, wanted, given)
-    if open_report:
+        count = _processes(processes, options["resume"])
+        if count > machine.place().ranks:
+            from residua.training.launch import launch
+
+            return launch(count, sys.argv[1:])
+        page = _train(source, options, given)
+    if open_report and machine.place().rank == 0:
         click.launch(str(page.resolve()))
+    return None
+
+
+def _of_a_new_run(options: dict[str, Any], *, but: str = "") -> dict[str, Any]:
+    """Returns the options that `residua.train` takes."""
+    return {name: value for name, value in options.items() if name not in (*_NOT_FOR_A_NEW_RUN, but)}
 
 
 def _find(source: str, wanted: dict[str, Any]) -> Path:
@@ -80,7 +100,7 @@ def _find(source: str, wanted: dict[str, Any]) -> Path:
     return found.page
 
 
-def _train(source: str | None, options: dict[str, Any], wanted: dict[str, Any], given: list[str]) -> Path:
+def _train(source: str | None, options: dict[str, Any], given: list[str]) -> Path:
     """Trains, says where the report is, and returns it."""
     from residua import verbs
 
@@ -93,13 +113,27 @@ def _train(source: str | None, options: dict[str, Any], wanted: dict[str, Any], 
         blocks = 1 if options["blocks"] is None else options["blocks"]
         run = verbs.deepen(options["deepen"], options["stage"], blocks, source=source, **chosen)
     else:
-        run = verbs.train(source or "digits", **wanted)
-    click.echo(f"report: {run.report}")
+        run = verbs.train(source or "digits", **_of_a_new_run(options))
+    if machine.place().rank == 0:
+        click.echo(f"report: {run.report}")
     return run.report
 
 
+_NOT_FOR_A_NEW_RUN = ("resume", "accept_processes", "deepen", "stage", "blocks")
 _DEEPENING = ("recipe", "epochs", "minutes", "seed", "out", "settings")
 """What may be said anew of a run that is deepened."""
+
+
+def _processes(asked: int | None, resumed: str | None) -> int:
+    """Returns how many processes train: as asked, as were started already, or as many as a resumed run has had."""
+    here = machine.place()
+    if here.starter is not None:
+        if asked not in (None, here.ranks):
+            raise BadSetting(f"{here.starter} started {here.ranks} processes, --processes says {asked}; leave it out")
+        return here.ranks
+    if asked is None and resumed is not None:
+        return int(record.find(resumed).read("run").get("processes", 1))
+    return asked or 1
 
 
 def _check(options: dict[str, Any], given: list[str]) -> None:
@@ -114,13 +148,16 @@ def _check(options: dict[str, Any], given: list[str]) -> None:
         others = [_option(name) for name in given if name not in (*_DEEPENING, "deepen", "stage", "blocks")]
         if others:
             raise BadSetting(f"--deepen keeps what the run was asked; leave out {' '.join(others)}")
+    elif options["accept_processes"]:
+        raise BadSetting("--accept-processes is for a run that goes on with another number; name it with --resume")
     elif options["stage"] is not None or options["blocks"] is not None:
         raise BadSetting("--stage and --blocks say where --deepen RUN adds blocks; name the run with --deepen")
 
 
-def _check_found(given: list[str]) -> None:
-    """Checks the options of a search, which makes no run."""
+def _check_found(given: list[str], processes: int | None) -> None:
+    """Checks the options of a search, which makes no run and takes one process."""
     others = [_option(name) for name in given if name in ("resume", "deepen", "out")]
+    others += ["--processes"] if processes is not None else []
     if others:
         raise BadSetting(f"--find-learning-rate makes no run and goes on with none; leave out {' '.join(others)}")
 

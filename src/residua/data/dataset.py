@@ -46,6 +46,11 @@ class Part:
         digest.update("\0".join(self.files).encode())
         return f"sha256:{digest.hexdigest()}"
 
+    def rows(self, first: int, last: int) -> "Part":
+        """Returns the images from position ``first`` up to but not ``last``."""
+        chosen = slice(first, last)
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], files=self.files[chosen])
+
     def to(self, device: torch.device) -> "Part":
         """Returns the part with images and labels on the device; itself where they are there already."""
         if self.images.device == device:

@@ -87,7 +87,7 @@ def in_threads(
     work: Callable[[Item], Result], items: Sequence[Item], stage: str, progress: Progress | None = None
 ) -> list[Result]:
     """Returns what ``work`` makes of each item, in order, one thread a core; an interrupt ends it soon."""
-    pool = ThreadPoolExecutor(machine.cores())
+    pool = ThreadPoolExecutor(machine.threads())
     results: list[Result] = []
     try:
         for result in pool.map(work, items):

@@ -158,16 +158,17 @@ def _further(course: Course, state: State, train: Demand, look: Demand, batch: i
     """Returns the bytes that a run takes beyond what is there before its first step."""
     weights = _bytes(state.network)
     held = [len(part) for part in (course.dataset.validation, course.dataset.test) if part is not None]
-    best = weights if course.recipe.choose != "last" else 0
+    best = weights * ((course.recipe.choose != "last") + (course.recipe.averaging.kind != "none"))
     kept = optimizer_bytes(state.network, course.recipe.optimizer)
     saving = _SAVED_TWICE * (weights + kept + best) if course.device.type == "cpu" else 0
     asked = look.bytes_for(min(evaluation.BATCH_SIZE, max(held, default=0)))
-    return kept + best + max(train.bytes_for(batch), asked, saving)
+    at_once = -(-batch // (course.team.ranks * course.recipe.micro_batches))
+    return kept + best + max(train.bytes_for(at_once), asked, saving)
 
 
 def optimizer_bytes(network: nn.Module, spec: Optimizer) -> int:
     """Returns the bytes of what an optimizer remembers of each parameter: its moments."""
-    moments = {"sgd": spec.momentum > 0, "adam": 2, "adamw": 2, "rmsprop": 1 + (spec.momentum > 0)}
+    moments = {"sgd": spec.momentum > 0, "muon": 1, "adam": 2, "adamw": 2, "rmsprop": 1 + (spec.momentum > 0)}
     return moments[spec.kind] * _FLOAT * sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 

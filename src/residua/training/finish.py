@@ -11,13 +11,16 @@ from residua.data.dataset import Dataset, Part
 from residua.evaluation import Outcome
 from residua.networks.network import ResidualNetwork
 from residua.training.baselines import baselines
+from residua.training.distributed import ALONE, Team
 from residua.training.plan import Plan
 from residua.training.record import Record
 from residua.training.state import State
 
 
-def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, seconds: float) -> None:
-    """Evaluates the chosen weights on every held-out part, the test part once, and writes the result.
+def finish(
+    made: Record, plan: Plan, network: ResidualNetwork, state: State, *, seconds: float, team: Team = ALONE
+) -> None:
+    """Evaluates the chosen weights on every held-out part, the test part once, and has rank 0 write the result.
 
     ``run.json`` says "finished" only when everything else is on the disk. ``network`` is left with the
     chosen weights, in evaluation mode, on the processor.
@@ -26,21 +29,30 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
     if kept is not None:
         network.load_state_dict(kept)
     network.eval()
-    outcomes = _calibrated(
-        {
-            part.name: evaluation.evaluate(network, part, plan.dataset.preprocessing, device=plan.device)
-            for part in (plan.dataset.validation, plan.dataset.test)
-            if part is not None
-        }
-    )
+    look, outcomes, views = plan.dataset.preprocessing, {}, {}
+    for part in (plan.dataset.validation, plan.dataset.test):
+        if part is not None:
+            outcomes[part.name] = team.evaluate(network, part, look, device=plan.device)
+            views[part.name] = _seen_again(plan, network, part, team)
+    network.to(torch.device("cpu"))
+    team.lead(lambda: _write(made, plan, network, state, _calibrated(outcomes), views=views, seconds=seconds))
+
+
+def _write(
+    made: Record,
+    plan: Plan,
+    network: ResidualNetwork,
+    state: State,
+    outcomes: dict[str, Outcome],
+    *,
+    views: dict[str, dict[str, Any]],
+    seconds: float,
+) -> None:
     parts = {}
     for name, outcome in outcomes.items():
-        part = _part(plan.dataset, name)
-        parts[name] = {**evaluation.metrics(outcome, plan.dataset.classes), "evaluations": 1}
-        parts[name] |= _seen_again(plan, network, part)
-        rows = prediction_rows(outcome, part, plan.dataset.classes)
+        parts[name] = {**evaluation.metrics(outcome, plan.dataset.classes), "evaluations": 1, **views[name]}
+        rows = prediction_rows(outcome, _part(plan.dataset, name), plan.dataset.classes)
         files.write_json_lines(made.path / f"predictions-{name}.jsonl", rows)
-    network.to(torch.device("cpu"))
     result = _result(plan, parts, state)
     made.write("result", result)
     artifact.save(
@@ -58,13 +70,13 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
     shutil.rmtree(made.checkpoints, ignore_errors=True)
 
 
-def _seen_again(plan: Plan, network: ResidualNetwork, part: Part) -> dict[str, Any]:
+def _seen_again(plan: Plan, network: ResidualNetwork, part: Part, team: Team) -> dict[str, Any]:
     """Returns the accuracy over several views, where the recipe asks for them, in the run's precision."""
     views = plan.recipe.views
     if views == "one":
         return {}
     seen = plan.dataset.preprocessing
-    outcome = evaluation.evaluate(network, part, seen, device=plan.device, bfloat16=plan.bfloat16, views=views)
+    outcome = team.evaluate(network, part, seen, device=plan.device, bfloat16=plan.bfloat16, views=views)
     correct, images = int((outcome.predicted == outcome.labels).sum()), len(outcome.labels)
     interval = list(evaluation.accuracy_interval(correct, images))
     return {"views": {"kind": views, "accuracy": outcome.accuracy, "interval": interval}}

@@ -8,14 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, final
 
+import torch
+
 from residua import artifact, configuration, files, machine
 from residua.data import sources
 from residua.data.dataset import Preprocessing
+from residua.data.mixing import MixSpec
 from residua.data.sources import Progress
 from residua.errors import BadRun, BadSetting
 from residua.networks.network import ResidualNetwork
 from residua.networks.spec import NetworkSpec
 from residua.training import checkpoint, record, transfer
+from residua.training.distributed import ALONE, Team, depends_on_shares
 from residua.training.estimate import Estimate, estimate
 from residua.training.observers import Observer
 from residua.training.plan import Plan, TrainSpec, plan
@@ -36,28 +40,46 @@ class Fitted:
     """With the chosen weights, in evaluation mode, on the processor."""
 
 
-def fit(decided: Plan, *, out: Path | None = None, observers: Sequence[Observer] = ()) -> Fitted:
+def fit(decided: Plan, *, out: Path | None = None, observers: Sequence[Observer] = (), team: Team = ALONE) -> Fitted:
     """Trains as planned and returns the finished run.
 
     Args:
         decided: What `residua.training.plan.plan` made of the user's wishes.
         out: The run directory; None takes the next free ``runs/SOURCE-NETWORK-NUMBER``.
-        observers: Are told what happens.
+        observers: Are told what happens; rank 0's alone where there are several processes.
+        team: The processes that train together.
 
     Raises:
-        BadSetting: If ``out`` is taken.
+        BadSetting: If ``out`` is taken, or the processes have decided differently.
         Interrupted: If the user asked to stop; the state is saved.
         NonFiniteLoss: At the first step whose loss is no finite number.
     """
-    sitting = Sitting.begin(with_head(decided), observers)
+    team.same(_facts(decided))
+    sitting = Sitting.begin(with_head(decided), observers, team)
     if decided.asked.minutes is not None:
         sitting = sitting.within(decided.asked.minutes)
     sitting = sitting.with_first_weights()
     expected = estimate(sitting.plan, sitting.course, sitting.state, per_step=sitting.seconds_per_step)
     sitting = sitting.saying(expected.says)
-    made = record.create(Path(decided.asked.source).name, decided.network_name, out)
-    _write_beginning(made, sitting.plan, expected)
-    return _run(sitting, made)
+    return _run(sitting, team.lead(lambda: _made(sitting, out, expected)))
+
+
+def _made(sitting: Sitting, out: Path | None, expected: Estimate) -> Record:
+    """Makes the run directory, with all that is known before the first step."""
+    made = record.create(Path(sitting.plan.asked.source).name, sitting.plan.network_name, out)
+    _write_beginning(made, sitting.plan, expected, sitting.course.team.ranks)
+    return made
+
+
+def _facts(decided: Plan) -> dict[str, Any]:
+    """Returns what every process must have decided alike."""
+    return {
+        "the version of torch": torch.__version__,
+        "the device": decided.device.type,
+        "the network": configuration.to_json(decided.specification),
+        "the recipe": configuration.to_json(decided.recipe),
+        **{f"the {part.name} part of {decided.asked.source}": part.digest for part in decided.dataset.parts},
+    }
 
 
 def range_test(decided: Plan, *, told: Callable[[int, int], None] | None = None) -> RateTest:
@@ -91,10 +113,13 @@ def resume(
     data_root: str | None = None,
     observers: Sequence[Observer] = (),
     progress: Progress | None = None,
+    team: Team = ALONE,
+    accept_processes: bool = False,
 ) -> Fitted:
     """Goes on with a stopped run from its newest checkpoint, to the result it would have had, to the bit.
 
-    A run that was killed before its first checkpoint begins again.
+    A run that was killed before its first checkpoint begins again. With another number of processes the result is the
+    same but for rounding, where nothing in the network depends on how a batch is shared.
 
     Args:
         run: A run that has not finished.
@@ -103,40 +128,79 @@ def resume(
         data_root: Where the named sets are now; None keeps the place of then.
         observers: Are told what happens.
         progress: Is told of downloads and decoding.
+        team: The processes that train together.
+        accept_processes: Whether another number of them is accepted where it changes the result.
 
     Raises:
         BadRun: If the run is finished, all of its checkpoints are damaged, or its images are no longer the same.
-        BadSetting: If the epochs are fewer than it was begun with.
+        BadSetting: If the epochs are fewer than it was begun with, or another number of processes would change the
+            result and was not accepted.
     """
+    decided = team.together(lambda: _to_go_on_with(run, epochs=epochs, data_root=data_root, progress=progress))
+    team.same(_facts(decided))
+    sitting = Sitting.begin(decided, observers, team)
+    move = team.together(lambda: _move(run, sitting, accepted=accept_processes))
+    restored = team.together(lambda: _restored(run, sitting))
+    team.lead(lambda: _write_resumption(run, restored, move))
+    return _run(restored, run)
+
+
+def _to_go_on_with(run: Record, *, epochs: int | None, data_root: str | None, progress: Progress | None) -> Plan:
+    """Returns what a run decided, with the epochs that it has now."""
     if run.status == "finished":
         raise BadRun(f"{run.path} is finished; see {run.report}, or start from its weights with `--weights {run.path}`")
     decided = planned(run, trains=True, data_root=data_root, progress=progress)
-    if epochs is not None and epochs != decided.epochs:
-        decided = _extended(run, decided, epochs)
+    return decided if epochs is None or epochs == decided.epochs else _extended(decided, epochs)
+
+
+def _move(run: Record, sitting: Sitting, *, accepted: bool) -> dict[str, Any] | None:
+    """Describes a change of the number of processes, for JSON; None where there is none.
+
+    Raises:
+        BadSetting: If that would change its result and was not accepted.
+    """
+    before, now = run.read("run").get("processes", 1), sitting.course.team.ranks
+    mixes = "mixing of images" if sitting.course.mix != MixSpec() else ""
+    why = mixes or depends_on_shares(sitting.network, synchronised=sitting.course.recipe.synchronised_norm)
+    if before != now and why and not accepted:
+        raise BadSetting(
+            f"{run.path} was begun with --processes {before} and this is {now}: its {why} sees each process's share of "
+            f"a batch, so the result would be another; take {before} again, or accept that with --accept-processes"
+        )
+    return {"from": before, "to": now, "changes_result_by": why or None} if before != now else None
+
+
+def _restored(run: Record, sitting: Sitting) -> Sitting:
+    """Returns the sitting where the newest whole checkpoint was."""
+    if checkpoint.found(run.checkpoints):
+        return sitting.saying(checkpoint.restore(sitting.state, run.checkpoints, sitting.plan.device))
+    if run.read("run")["start"] is not None:
+        raise BadRun(f"no checkpoint in {run.path}, which started from other weights: train anew with `residua train`")
+    return sitting
+
+
+def _write_resumption(run: Record, sitting: Sitting, move: dict[str, Any] | None) -> None:
+    """Writes where the run goes on, for how long, and with how many processes where that is new."""
     for folder in (run.path, run.checkpoints):
         files.remove_partials(folder)
-    sitting = Sitting.begin(decided, observers)
-    if checkpoint.found(run.checkpoints):
-        said = checkpoint.restore(sitting.state, run.checkpoints, sitting.plan.device)
-        sitting = sitting.saying(said)
-    elif run.read("run")["start"] is not None:
-        raise BadRun(f"no checkpoint in {run.path}, which started from other weights: train anew with `residua train`")
-    resumed_at = [*run.read("run")["resumed_at"], sitting.state.position.total_steps]
-    run.update(status="training", resumed_at=resumed_at)
-    return _run(sitting, run)
+    kept, step, epochs = run.read("run"), sitting.state.position.total_steps, sitting.plan.epochs
+    values: dict[str, Any] = {"status": "training", "resumed_at": [*kept["resumed_at"], step]}
+    if epochs != kept["epochs"]:
+        run.write("recipe", configuration.to_json(sitting.plan.recipe))
+        values |= {"epochs": epochs, "extended": [*kept["extended"], {"from": kept["epochs"], "to": epochs}]}
+    if move is not None:
+        values |= {"processes": move["to"], "moved": [*kept.get("moved", []), {"step": step, **move}]}
+    run.update(**values)
 
 
-def _extended(run: Record, decided: Plan, epochs: int) -> Plan:
-    """Returns the plan for more epochs, and writes them into the run."""
+def _extended(decided: Plan, epochs: int) -> Plan:
+    """Returns the plan for more epochs."""
     if epochs < decided.epochs:
         raise BadSetting(
             f"--epochs is {epochs} here and {decided.epochs} in the run, whose schedule has passed that; give more, "
             "or train anew"
         )
-    recipe = replace(decided.recipe, epochs=epochs)
-    run.write("recipe", configuration.to_json(recipe))
-    run.update(epochs=epochs, extended=[*run.read("run")["extended"], {"from": decided.epochs, "to": epochs}])
-    return replace(decided, epochs=epochs, recipe=recipe)
+    return replace(decided, epochs=epochs, recipe=replace(decided.recipe, epochs=epochs))
 
 
 def reopen(run: Record, *, progress: Progress | None = None) -> Fitted:
@@ -214,7 +278,7 @@ def _start_card(decided: Plan) -> dict[str, Any] | None:
     return {"weights": start.origin, "says": start.says, "head": start.head}
 
 
-def _write_beginning(made: Record, decided: Plan, expected: Estimate) -> None:
+def _write_beginning(made: Record, decided: Plan, expected: Estimate, processes: int) -> None:
     """Writes all that is known before the first step; ``run.json`` last, which makes the folder a run."""
     made.write("specification", configuration.to_json(decided.specification))
     made.write("network", decided.inspection.to_json())
@@ -238,6 +302,8 @@ def _write_beginning(made: Record, decided: Plan, expected: Estimate) -> None:
             "notes": list(decided.notes),
             "epochs": decided.epochs,
             "estimate": expected.to_json(),
+            "processes": processes,
+            "moved": [],
             "resumed_at": [],
             "extended": [],
             "asked": configuration.to_json(_wherever(decided)),

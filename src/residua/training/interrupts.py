@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
@@ -23,6 +24,12 @@ class StopRequest:
     def asked(self) -> bool:
         """Says whether somebody has."""
         return self.signal is not None
+
+    def wait(self, seconds: float) -> None:
+        """Returns as soon as somebody has asked, or when the seconds are over."""
+        until = time.monotonic() + seconds
+        while not self.asked and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager

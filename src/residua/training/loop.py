@@ -24,10 +24,12 @@ from residua.networks.checkpointing import checkpointed
 from residua.networks.network import ResidualNetwork
 from residua.networks.shortcuts import DropoutShortcut
 from residua.training.averaging import update
+from residua.training.distributed import ALONE, Team
 from residua.training.recipe import Recipe
 from residua.training.state import State
 
 _READ_EVERY_ON_GPU = 16  # reading the loss waits for the device
+_ONLY_THE_LOSS = "the loss itself"
 
 
 @final
@@ -49,6 +51,8 @@ class Course:
     """What an example of each class counts in the loss, [k]; None counts all alike."""
     forward: Callable[[Tensor], Tensor]
     """The network, or its compiled form."""
+    team: Team = ALONE
+    """The processes that share each batch."""
 
     @property
     def mix(self) -> MixSpec:
@@ -60,6 +64,10 @@ class Course:
         """Returns the steps of one epoch; a last batch below the batch size is left out of that epoch."""
         return len(self.dataset.train.labels) // self.batch_size
 
+    def learning_rate(self, step: int) -> float:
+        """Returns the learning rate at a step of the run, from 0; single tensors may have a multiple of it."""
+        return self.recipe.optimizer.learning_rate * self.recipe.schedule.at(step, self.steps)
+
     @property
     def steps(self) -> int:
         """Returns the steps of the whole run."""
@@ -68,6 +76,8 @@ class Course:
 
 def take_steps(course: Course, state: State) -> Iterator[int]:
     """Takes the steps that are left of the epoch in ``state.position``, and yields each one's images after it.
+
+    With several processes each computes its share of a batch; the images are those of all of them.
 
     Raises:
         NonFiniteLoss: At the first step whose loss is no finite number; on a processor, where the loss is
@@ -83,6 +93,8 @@ def take_steps(course: Course, state: State) -> Iterator[int]:
         first_step=position.step,
         augment=course.augment,
         drop_last=True,
+        rank=course.team.rank,
+        ranks=course.team.ranks,
     )
     draws = _draws(state.network)
     began = time.perf_counter()
@@ -94,7 +106,7 @@ def take_steps(course: Course, state: State) -> Iterator[int]:
         now = time.perf_counter()
         position.training_seconds += now - began
         position.seconds += now - began
-        yield len(batch.labels)
+        yield course.batch_size
         began = time.perf_counter()
 
 
@@ -119,18 +131,22 @@ def _drawing(course: Course, step: int, epoch: int) -> Iterator[None]:
         yield
 
 
-def forward_of(network: nn.Module, recipe: Recipe) -> Callable[[Tensor], Tensor]:
-    """Returns the forward pass that a recipe trains with: compiled, keeping few activations, or the network itself."""
+def forward_of(network: nn.Module, recipe: Recipe, team: Team = ALONE) -> Callable[[Tensor], Tensor]:
+    """Returns the forward pass that a recipe trains with: compiled, keeping few activations, or the network itself.
+
+    What is compiled knows of the other processes: ``torch.compile`` then cuts its graphs where gradients are sent.
+    """
     if recipe.checkpoint_activations and isinstance(network, ResidualNetwork):
-        return checkpointed(network)
-    return torch.compile(network) if recipe.compile else network
+        return team.spread(network, checkpointed(network), rests=recipe.stem_epochs is not None)
+    forward = team.spread(network, synchronised=recipe.synchronised_norm, rests=recipe.stem_epochs is not None)
+    return torch.compile(forward) if recipe.compile else forward
 
 
 def _step(course: Course, state: State, batch: Batch) -> None:
     """Takes one optimizer step: schedule, forward, backward, clip, update."""
-    factor = course.recipe.schedule.at(state.position.total_steps, course.steps)
+    rate = course.learning_rate(state.position.total_steps)
     for group in state.optimizer.param_groups:
-        group["lr"] = course.recipe.optimizer.learning_rate * factor * group["rate_scale"]
+        group["lr"] = rate * group["rate_scale"]
     loss, correct = _backward(course, batch, state.position.epoch)
     state.unread.append((loss, correct))
     every = _READ_EVERY_ON_GPU if course.device.type == "cuda" else 1
@@ -146,17 +162,18 @@ def _step(course: Course, state: State, batch: Batch) -> None:
 
 
 def _backward(course: Course, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]:
-    """Adds the step's gradient, and returns its mean loss and the number of images classified rightly.
+    """Adds the step's gradient; returns what this process's images add to its mean loss, and how many were right.
 
-    The gradients of the micro-batches, each weighted by its share of the images, add up to that of the whole batch.
-    Of mixed images the label that the larger share belongs to counts as right.
+    Gradients of micro-batches, each weighted by its share of all images of the step, add up to that of the whole batch;
+    over the ranks they are averaged, hence times their number. Of mixed images the label of the larger share is right.
     """
     images, labels, mixed = batch.images, batch.labels, None
     if course.mix != MixSpec():
         mixed = mix(images, labels, course.mix, seed=course.seed, epoch=epoch, step=batch.step)
         images = images if mixed is None else mixed.images
     losses, right = [], []
-    for part in torch.arange(len(labels)).tensor_split(min(course.recipe.micro_batches, len(labels))):
+    count = min(course.recipe.micro_batches, course.batch_size // course.team.ranks)  # the same on every rank
+    for part in torch.arange(len(labels)).tensor_split(count):
         here = slice(int(part[0]), int(part[-1]) + 1)
         with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
             logits = course.forward(images[here])
@@ -165,8 +182,8 @@ def _backward(course: Course, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]
         if mixed is not None:
             loss = mixed.share * loss + (1 - mixed.share) * _loss(course, logits, mixed.partners[here])
             seen = seen if mixed.share >= 0.5 else mixed.partners[here]
-        loss = loss * (len(seen) / len(labels))
-        loss.backward()
+        loss = loss * (len(seen) / course.batch_size)
+        (loss * course.team.ranks).backward()
         losses.append(loss.detach())
         right.append((logits.detach().argmax(1) == seen).sum())
     return torch.stack(losses).sum(), torch.stack(right).sum()
@@ -200,18 +217,26 @@ def read_losses(course: Course, state: State, images: Tensor | None, *, step: in
     Raises:
         NonFiniteLoss: If one is no finite number.
     """
-    losses = torch.stack([loss for loss, _ in state.unread]).tolist() if state.unread else []
-    right = torch.stack([correct for _, correct in state.unread]).tolist() if state.unread else []
+    losses = course.team.sums(torch.stack([loss for loss, _ in state.unread]).tolist() if state.unread else [])
+    right = course.team.sums(torch.stack([correct for _, correct in state.unread]).tolist() if state.unread else [])
     first = step - len(losses) + 1
     for offset, loss in enumerate(losses):
         if loss - loss != 0:  # neither infinity nor NaN minus itself is 0
-            with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
-                where = "not looked for" if images is None else first_bad_layer(state.network, images)
-            raise NonFiniteLoss(_non_finite(loss, first + offset, where, course.recipe))
+            where = _where_it_began(course, state, images)
+            raise course.team.agreed(NonFiniteLoss(_non_finite(loss, first + offset, where, course.recipe)))
         state.position.loss_sum += course.batch_size * loss
-    state.position.correct += sum(right)
+    state.position.correct += round(sum(right))
     state.position.seen += course.batch_size * len(losses)
     state.unread.clear()
+
+
+def _where_it_began(course: Course, state: State, images: Tensor | None) -> str:
+    """Names the first bad value of the first process that has one."""
+    if images is None:
+        return "not looked for"
+    with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
+        found = course.team.gathered(first_bad_layer(state.network, images))
+    return next((where for where in found if where != _ONLY_THE_LOSS), _ONLY_THE_LOSS)
 
 
 def _non_finite(loss: float, step: int, where: str, recipe: Recipe) -> str:
@@ -247,4 +272,4 @@ def first_bad_layer(network: nn.Module, images: Tensor) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    return found[0] if found else "the loss itself"
+    return found[0] if found else _ONLY_THE_LOSS

@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf
 
 import torch
 
@@ -23,7 +24,9 @@ def trial(course: Course, state: State) -> tuple[Course, State]:
     """Returns the same run from its first step on copies: what it learns is thrown away."""
     network = copy.deepcopy(state.network)
     optimizer = optimizer_for(network, course.recipe.optimizer, stage_decay=course.recipe.stage_decay)
-    return replace(course, forward=forward_of(network, course.recipe)), State(network=network, optimizer=optimizer)
+    return replace(course, forward=forward_of(network, course.recipe, course.team)), State(
+        network=network, optimizer=optimizer
+    )
 
 
 def endless_steps(course: Course, state: State) -> Iterator[int]:
@@ -36,9 +39,10 @@ def endless_steps(course: Course, state: State) -> Iterator[int]:
 def seconds_per_step(course: Course, state: State) -> float:
     """Measures a few steps on a copy of the network, within about a second, or one step where that takes longer."""
     walk = endless_steps(*trial(course, state))
-    _timed(walk, course.device, steps=_WARM_STEPS, seconds=_WARM_SECONDS)
+    alone = course.team.ranks == 1  # several must take as many steps, however long they are
+    _timed(walk, course.device, steps=_WARM_STEPS, seconds=_WARM_SECONDS if alone else inf)
     steps = min(_MOST_STEPS, max(_FEWEST_STEPS, round(_MEASURED_SHARE * course.steps)))
-    return _timed(walk, course.device, steps=steps, seconds=_MEASURED_SECONDS)
+    return _timed(walk, course.device, steps=steps, seconds=_MEASURED_SECONDS if alone else inf)
 
 
 def seconds_per_epoch(course: Course, per_step: float) -> float:

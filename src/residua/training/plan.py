@@ -173,6 +173,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     base = configuration.with_settings(recipe(asked.recipe or "default"), settings["recipe"])
     device = machine.device(asked.device)
     bfloat16 = machine.precision(base.precision, device) == "bfloat16"
+    _require_gpus_for_synchronised_norm(base, device)
     if isinstance(asked.network, str):
         catalogue.specification(asked.network)
     dataset = sources.load(_data_spec(asked, base, settings["data"]), progress=progress)
@@ -399,3 +400,11 @@ def _augment(base: Recipe, dataset: Dataset) -> AugmentSpec:
         crop_smallest_area=base.crop_smallest_area,
         erase=base.erase,
     )
+
+
+def _require_gpus_for_synchronised_norm(base: Recipe, device: torch.device) -> None:
+    if base.synchronised_norm and device.type != "cuda":
+        raise BadSetting(
+            "synchronised_norm is true and torch has that norm on GPUs only; leave it out, or take a norm that needs "
+            "no other images: --set network.norm=group"
+        )

@@ -121,6 +121,9 @@ class Recipe:
     float16 is refused with the reason (`residua.machine.precision`)."""
     compile: bool = False
     """Whether ``torch.compile`` makes the training step; pays on a GPU, not on a processor."""
+    synchronised_norm: bool = False
+    """Whether batch norm takes its statistics from a whole batch where several processes share it, not from each
+    process's images; on GPUs only."""
     checkpoint_seconds: float = 30.0
     """Time between two checkpoints; what a kill costs at most, with the step under way. A checkpoint that takes long
     to write makes it longer: writing takes a twentieth of the time at most."""
@@ -150,6 +153,8 @@ class Recipe:
         check(0 < self.stage_decay <= 1, "stage_decay", self.stage_decay, "above 0, up to 1")
         both = self.compile and self.checkpoint_activations
         check(not both, "checkpoint_activations", True, "false where compile is true")
+        twice = self.synchronised_norm and self.checkpoint_activations
+        check(not twice, "checkpoint_activations", True, "false where synchronised_norm is true")
         clip = self.gradient_clip_norm
         check(clip is None or clip > 0, "gradient_clip_norm", clip, "above 0, or none")
         blind = self.choose != "last" and self.validation_fraction == 0

@@ -1,6 +1,7 @@
 """The run directory: what `fit` writes while it trains and what everybody reads afterwards.
 
-    RUN/run.json              what was asked and where it stands: "training", "stopped" or "finished"
+    RUN/run.json              what was asked, by how many processes, and where it stands: "training", "stopped" or
+                              "finished"
     RUN/specification.json    the network as data; network.json, its sizes stage by stage
     RUN/recipe.json           how it learned; data.json, the images and their parts; split.json, the files of each part
     RUN/environment.json      the machine and the versions

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import os
 import shlex
 import signal
 import time
@@ -13,13 +14,14 @@ from typing import Any, final
 
 import torch
 
-from residua import evaluation, files
+from residua import files
 from residua.data.dataset import Part
-from residua.errors import Interrupted, NonFiniteLoss, NotSaved, Terminated
+from residua.errors import BadSetting, Interrupted, NonFiniteLoss, NotSaved, Terminated
 from residua.evaluation import Outcome
 from residua.networks.network import ResidualNetwork, build
 from residua.networks.whitening import whiten
 from residua.training import averaging, checkpoint, pace, refusals
+from residua.training.distributed import ALONE, Team, noticing_losses
 from residua.training.finish import finish
 from residua.training.interrupts import StopRequest, stop_on_signals
 from residua.training.loop import Course, balanced, forward_of, read_losses, take_steps
@@ -34,6 +36,8 @@ _WHITENED_FROM = 5000
 """Training images that a whitening stem is set from, as in Jordan 2024."""
 _SAVING_SHARE = 1 / 20
 """Of the time goes into writing checkpoints, at most."""
+_SECONDS_TO_SIGNAL = 2.0
+"""torch's launcher looks at its processes ten times a second, and then ends those that are left."""
 
 
 @contextlib.contextmanager
@@ -59,18 +63,20 @@ class Saver:
         self._took = 0.0
 
     def save(self) -> None:
-        """Saves now, after a look at the losses that were not read yet: what is not finite is not kept."""
+        """Saves now, after a look at the losses that were not read yet: what is not finite is not kept.
+
+        All ranks come here together, and rank 0 writes.
+        """
         began = time.perf_counter()
         read_losses(self._course, self._state, None, step=self._state.position.total_steps)
-        checkpoint.save(self._state, self._folder)
+        self._course.team.lead(lambda: checkpoint.save(self._state, self._folder))
         self._saved = time.perf_counter()
         self._took = self._saved - began
 
-    def save_if_due(self) -> None:
-        """Saves where the time since the last checkpoint is up, unless writing would take too much of it."""
+    def is_due(self) -> bool:
+        """Says by rank 0's clock whether the time since the last checkpoint is up; writing takes its share at most."""
         wait = max(self._seconds, self._took / _SAVING_SHARE) if self._seconds else 0.0
-        if time.perf_counter() - self._saved >= wait:
-            self.save()
+        return self._course.team.leads and time.perf_counter() - self._saved >= wait
 
 
 @final
@@ -87,7 +93,7 @@ class Sitting:
     """As measured here; None where nothing was measured."""
 
     @classmethod
-    def begin(cls, plan: Plan, observers: Sequence[Observer]) -> "Sitting":
+    def begin(cls, plan: Plan, observers: Sequence[Observer], team: Team = ALONE) -> "Sitting":
         refusals.require_compiler(plan.recipe, plan.device)
         begun = copy.deepcopy(plan.start.network) if plan.start else None
         network = begun or build(plan.specification, seed=plan.asked.seed)
@@ -95,17 +101,22 @@ class Sitting:
         dataset = plan.dataset.to(plan.device)
         if plan.start is None and plan.specification.stem.whitening:
             whiten(network, plan.dataset.preprocessing.normalise(dataset.train.images[:_WHITENED_FROM]))
+        batch_size = min(plan.recipe.batch_size or len(dataset.train), len(dataset.train))
+        if batch_size < team.ranks:
+            refused = f"a batch of {batch_size} images is too small for {team.ranks} processes; use fewer"
+            raise team.agreed(BadSetting(refused))
         course = Course(
             dataset=dataset,
             recipe=plan.recipe,
             augment=plan.augment,
-            batch_size=min(plan.recipe.batch_size or len(dataset.train), len(dataset.train)),
+            batch_size=batch_size,
             epochs=plan.epochs,
             seed=plan.asked.seed,
             device=plan.device,
             bfloat16=plan.bfloat16,
             class_weights=balanced(dataset) if plan.recipe.class_weights == "balanced" else None,
-            forward=forward_of(network, plan.recipe),
+            forward=forward_of(network, plan.recipe, team),
+            team=team,
         )
         started = State(
             network=network,
@@ -129,6 +140,7 @@ class Sitting:
         passed = (time.perf_counter() - self.plan.began) / 60
         per_step = pace.seconds_per_step(self.course, self.state)
         each = pace.seconds_per_epoch(self.course, per_step)
+        [(passed, each), *_] = self.course.team.gathered((passed, each))
         epochs = pace.affordable_epochs(max(0.01, minutes - passed), each)
         reason = f"as many epochs as fit into {minutes:g} min at the measured {each:.1f} s each"
         return replace(
@@ -141,13 +153,14 @@ class Sitting:
     def run(self, made: Record) -> None:
         """Trains the epochs that are left and writes the result."""
         try:
-            with stop_on_signals() as stop:
+            with stop_on_signals() as stop, noticing_losses(self.course.team, lambda: self._says_lost(made, stop)):
                 self._tell_start(made)
                 self._train(made, stop)
+                seconds = time.perf_counter() - self.plan.began
                 with _writing_into(made):
-                    finish(made, self.plan, self.network, self.state, seconds=time.perf_counter() - self.plan.began)
+                    finish(made, self.plan, self.network, self.state, seconds=seconds, team=self.course.team)
         except BaseException as error:
-            if not isinstance(error, Interrupted) and made.status == "training":
+            if self.course.team.leads and not isinstance(error, Interrupted) and made.status == "training":
                 with contextlib.suppress(OSError):  # on a full disk the checkpoint before is what counts
                     made.update(status="failed" if isinstance(error, NonFiniteLoss) else "stopped")
             for observer in self.observers:
@@ -159,27 +172,41 @@ class Sitting:
         """Returns the sitting with one more line that the user should read; an empty one is none."""
         return replace(self, plan=replace(self.plan, remarks=(*self.plan.remarks, line))) if line else self
 
+    def _says_lost(self, made: Record, stop: StopRequest) -> str:
+        """Says where a run is that lost a process, once the launcher's SIGTERM has come, which would cut this off."""
+        stop.wait(_SECONDS_TO_SIGNAL)
+        there = checkpoint.found(made.checkpoints)
+        saved = f"the newest checkpoint is {there[-1].name}" if there else "there is no checkpoint yet"
+        return (
+            f"another process of the run ended after step {self.state.position.total_steps:,}; {saved}: "
+            f"go on with `residua train --resume {shlex.quote(str(made.path))}`"
+        )
+
     def _train(self, made: Record, stop: StopRequest) -> None:
         position = self.state.position
+        log_path = made.path / "steps.jsonl" if self.course.team.leads else Path(os.devnull)
         saver = Saver(self.course, self.state, made.checkpoints)
         if position.total_steps == 0 and self.plan.start is not None:
             saver.save()
-        with contextlib.closing(StepLog(made.path / "steps.jsonl", after=position.total_steps)) as log:
+        with contextlib.closing(StepLog(log_path, after=position.total_steps)) as log:
             while not self._is_over():
                 before = self.state.position.loss_sum
                 for images in take_steps(self.course, self.state):
                     log.add(self._step_row(before))
                     before = self.state.position.loss_sum
                     self._tell_step(images)
-                    if stop.asked:
-                        self._interrupt(made, saver, stop)
-                    saver.save_if_due()
+                    self._stop_or_save(made, saver, stop)
                 self._end_epoch(made)
-                last = self._is_over()
-                if stop.asked and not last:
-                    self._interrupt(made, saver, stop)
-                if not last:
-                    saver.save_if_due()
+                if not self._is_over():
+                    self._stop_or_save(made, saver, stop)
+
+    def _stop_or_save(self, made: Record, saver: Saver, stop: StopRequest) -> None:
+        """Stops where any rank was asked to, else saves where that is due: all ranks at the same step."""
+        asked, due = self.course.team.largest([stop.signal or 0, saver.is_due()])
+        if asked:
+            self._interrupt(made, saver, asked)
+        if due:
+            saver.save()
 
     def _is_over(self) -> bool:
         """Says whether all epochs are done, or validation has not improved for as many as the recipe's patience."""
@@ -196,13 +223,13 @@ class Sitting:
         loss = (position.loss_sum - loss_sum) / self.course.batch_size if waits else None
         return {"step": position.total_steps, "epoch": position.epoch, "loss": loss}
 
-    def _interrupt(self, made: Record, saver: "Saver", stop: StopRequest) -> None:
+    def _interrupt(self, made: Record, saver: Saver, number: int) -> None:
         saver.save()
-        made.update(status="stopped")
+        self.course.team.lead(lambda: made.update(status="stopped"))
         done, steps = self.state.position.total_steps, self.course.steps
         command = f"residua train --resume {shlex.quote(str(made.path))}"
-        kind = Terminated if stop.signal == signal.SIGTERM else Interrupted
-        raise kind(f"stopped after step {done:,} of {steps:,}, saved; go on with: {command}")
+        kind = Terminated if number == signal.SIGTERM else Interrupted
+        raise self.course.team.agreed(kind(f"stopped after step {done:,} of {steps:,}, saved; go on with: {command}"))
 
     def _end_epoch(self, made: Record) -> None:
         """Evaluates on validation, writes the epoch's line, and moves on to the next epoch."""
@@ -214,11 +241,12 @@ class Sitting:
     def _judge_epoch(self, made: Record, began: float, outcome: Outcome | None) -> None:
         position = self.state.position
         if outcome and not isfinite(outcome.loss):
-            raise NonFiniteLoss(
+            error = NonFiniteLoss(
                 f"the validation loss is {outcome.loss} after epoch {position.epoch}; usual remedies: "
                 f"--set optimizer.learning_rate={self.course.recipe.optimizer.learning_rate / 10:g}, "
                 "--set gradient_clip_norm=1, --set precision=float32"
             )
+            raise self.course.team.agreed(error)
         position.seconds += time.perf_counter() - began
         row = EpochEnded(
             epoch=position.epoch,
@@ -227,7 +255,7 @@ class Sitting:
             train_accuracy=position.correct / position.seen,
             validation_loss=outcome.loss if outcome else None,
             validation_accuracy=outcome.accuracy if outcome else None,
-            learning_rate=float(max(group["lr"] for group in self.state.optimizer.param_groups)),
+            learning_rate=self.course.learning_rate(position.total_steps - 1),
             images_per_second=position.seen / position.training_seconds,
             seconds=position.seconds,
         )
@@ -236,7 +264,8 @@ class Sitting:
             self._consider(row.epoch, outcome)
         self.state.begin_next_epoch()
         with _writing_into(made):
-            files.write_json_lines(made.path / "metrics.jsonl", [asdict(row) for row in self.state.history])
+            rows = [asdict(row) for row in self.state.history]
+            self.course.team.lead(lambda: files.write_json_lines(made.path / "metrics.jsonl", rows))
         for observer in self.observers:
             observer.epoch_ended(row)
 
@@ -248,7 +277,7 @@ class Sitting:
             self.state.keep_latest_good(epoch, outcome.accuracy, len(outcome.labels))
 
     def _outcome(self, part: Part) -> Outcome:
-        return evaluation.evaluate(
+        return self.course.team.evaluate(
             self.network,
             part,
             self.course.dataset.preprocessing,
@@ -282,6 +311,8 @@ class Sitting:
             observer.step_ended(event)
 
     def _tell_end(self, made: Record) -> None:
+        if not self.observers:
+            return
         result = made.read("result")
         headline = result["headline"] or {}
         views = result["parts"][headline["part"]].get("views") if headline else None
