@@ -18,7 +18,7 @@ from residua.errors import ResiduaError
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["residua.verbs", "residua.training.fit", "tests.training.conftest"])
-SECONDS = 280
+SECONDS = 120
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from residua import files
 from residua.errors import BadSetting, ProcessLost
 from residua.training.launch import _exit_code
 
-SECONDS = 280
+SECONDS = 120
 TRAIN = ("--network", "resnet8", "--epochs", "500", "--processes", "2", "--set", "checkpoint_seconds=0")
 
 

@@ -25,6 +25,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, machine.cores() // processes)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", _SECONDS_TO_SAVE)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP remarks on every step that drops no block
     logging.disable(logging.ERROR)  # the processes say themselves what happened to them
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
