@@ -191,5 +191,5 @@ def test_an_unfinished_epoch_leaves_no_thread_behind(photographs: Path):
     plan = BatchPlan(batch_size=2, seed=0, epoch=1)
     walk = batches(data.train, plan=plan, device=CPU, preprocessing=data.preprocessing)
     next(walk)
-    walk.close()
+    del walk
     assert not any("ThreadPoolExecutor" in thread.name for thread in threading.enumerate())

@@ -105,7 +105,7 @@ class Part:
         digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
         step = max(1, _CHUNK_BYTES // max(1, self.images.shape[1:].numel()))
         for images in self.walk(slice(first, first + step) for first in range(0, len(self), step)):
-            digest.update(images.cpu().contiguous().view(-1).numpy())
+            digest.update(images.cpu().contiguous().view(-1).numpy().data)
             yield images
         digest.update(self.labels.cpu().numpy().astype("<i8").tobytes())
         digest.update("\0".join(self.files).encode())

@@ -6,7 +6,7 @@ imported twice.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -24,7 +24,7 @@ _AHEAD_PER_THREAD = 4  # keeps every thread at work while one of them is at a la
 
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], *, threads: int | None = None, ahead: int | None = None
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yields what ``work`` makes of each item, in order; whoever stops taking stops the work.
 
     Args:
