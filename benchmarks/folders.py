@@ -68,6 +68,7 @@ def epoch(folder: str, keep: str, cache: str) -> dict[str, float]:
     """Loads the folder and draws an epoch."""
     import torch
 
+    from residua.data import sources as _imported_before_the_count  # noqa: F401
     from residua.data.augment import AugmentSpec
     from residua.data.loader import BatchPlan, batches
 

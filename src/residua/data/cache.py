@@ -33,7 +33,7 @@ from residua.errors import BadData
 FOLDER_VARIABLE = "RESIDUA_CACHE"
 _RULES = 1  # counts the changes to imagefile and fitting that change pixels
 _DECODERS = ("pillow", "pillow-heif", "rawpy")
-_BLOCK_BYTES = 16 << 20
+_BLOCK_BYTES = 4 << 20
 _SPARE_BYTES = 1 << 30  # that the disk keeps free for the run itself
 _BROKEN_OFF_SECONDS = 24 * 3600  # after which a build that nobody went on with is removed
 

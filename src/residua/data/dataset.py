@@ -22,7 +22,7 @@ PartName = Literal["train", "validation", "test"]
 Places = Int64[Tensor, " _b"] | slice
 """Positions in a part, in any order, or a run of them."""
 
-_CHUNK_BYTES = 16 << 20  # pixels that a walk over a part holds at a time; their float copies are four times that
+_CHUNK_BYTES = 4 << 20  # pixels that a walk over a part holds at a time; their float copies are four times that
 _AHEAD = 2  # batches that are read from a store before they are asked for
 _DEVICE_SHARE = 0.25  # of a GPU's free memory, that stored images may take; training needs the rest
 
@@ -98,7 +98,7 @@ class Part:
         return in_order(self.stored.read, wanted, threads=1, ahead=_AHEAD)
 
     def chunks(self) -> Iterator[UInt8[Tensor, "_b c h w"]]:
-        """Yields all images in order, 16 MiB of them at a time.
+        """Yields all images in order, 4 MiB of them at a time.
 
         A walk to the end settles the `digest` on its way, so that images are decoded once for both.
         """
