@@ -7,21 +7,28 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import hashlib
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import final
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from residua.data import stored as storing
+from residua.data.dataset import Part, stored_part
+
 torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _own_folder_for_runs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
+def _own_folders_for_runs_and_pixels(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path_factory.mktemp("cwd")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("RESIDUA_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(storing, "_TICK_NS", 2 * 10**7)  # Linux's clock of files ticks every 4 ms, or more often
 
 
 @pytest.fixture
@@ -35,6 +42,32 @@ def coloured_folder(tmp_path: Path) -> Path:
             pixels[:, :, channel] += 100
             Image.fromarray(pixels).save(tmp_path / "colours" / name / f"{index:02d}.png")
     return tmp_path / "colours"
+
+
+@final
+class Watched:
+    """Stored images that are in memory after all, and that notice how many are read at a time."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        self._images = images
+        self.shape = (images.shape[0], images.shape[1], images.shape[2], images.shape[3])
+        self.read_at_once: list[int] = []
+
+    def read(self, places: torch.Tensor | slice) -> torch.Tensor:
+        images = self._images[places].contiguous(memory_format=torch.channels_last)
+        self.read_at_once.append(len(images))
+        return images
+
+
+@pytest.fixture
+def stored() -> Callable[[Part], tuple[Part, list[int]]]:
+    """Gives a part's twin whose images are stored, and how many of them were read at a time."""
+
+    def make(part: Part) -> tuple[Part, list[int]]:
+        watched = Watched(part.images)
+        return stored_part(part.name, watched, part.labels, part.files), watched.read_at_once
+
+    return make
 
 
 @pytest.fixture

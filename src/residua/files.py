@@ -126,12 +126,10 @@ def download(address: str, path: Path, *, checksum: str, progress: Progress | No
             f"or {_by_hand(address, path, checksum)}"
         )
     try:
-        with _partial(path) as file:
+        with partial(path) as file:
             if not matches(path, checksum):  # another process may have just finished it
                 _complete(file, address, path, checksum=checksum, progress=progress)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
+                finish(file, path)
     except OSError as error:
         raise DownloadFailed(
             f"cannot write {path} ({error.strerror or error}); free space there or choose another place"
@@ -140,27 +138,34 @@ def download(address: str, path: Path, *, checksum: str, progress: Progress | No
 
 
 @contextlib.contextmanager
-def _partial(path: Path) -> Iterator[BufferedRandom]:
-    """Yields what there is of a download, for reading and appending, once no other process has it.
+def partial(path: Path) -> Iterator[BufferedRandom]:
+    """Yields the beginning of a file that is not whole yet, for reading and appending, once no other process has it.
 
     An empty one is removed afterwards, and any after a failed write, which more often than not wants its space.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    beginning = path.with_name(f".{path.name}.partial")
     while True:
-        with partial.open("a+b") as file:
+        with beginning.open("a+b") as file:
             _wait_for(file)
-            if not _is_at(file, partial):
+            if not _is_at(file, beginning):
                 continue  # the process before renamed it or removed it
             try:
                 yield file
             except OSError:
-                partial.unlink(missing_ok=True)
+                beginning.unlink(missing_ok=True)
                 raise
             finally:
-                if _is_at(file, partial) and os.fstat(file.fileno()).st_size == 0:
-                    partial.unlink()
+                if _is_at(file, beginning) and os.fstat(file.fileno()).st_size == 0:
+                    beginning.unlink()
             return
+
+
+def finish(file: BufferedRandom, path: Path) -> None:
+    """Gives a file that is whole now its name, once its last byte is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+    Path(file.name).replace(path)
 
 
 def _wait_for(file: BufferedRandom) -> None:

@@ -88,3 +88,18 @@ def published_root() -> Path:
     if not root:
         pytest.skip("RESIDUA_DATA names no folder with the published sets")
     return Path(root)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Writes 2 classes of 12 files: JPEGs large enough for reduced decoding, one turned by EXIF, PNGs, grey ones."""
+    folder = tmp_path / "photographs"
+    for i in range(24):
+        values = np.random.default_rng(i).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+        image = Image.fromarray(values).resize((120 + 7 * i, 90), Image.Resampling.BICUBIC)
+        path = folder / ("ant", "bee")[i % 2] / f"{i:02d}.{'png' if i % 5 == 0 else 'jpg'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        exif = image.getexif()
+        exif[0x0112] = 6 if i == 3 else 1
+        image.convert("L" if i % 4 == 0 else "RGB").save(path, exif=exif)
+    return folder

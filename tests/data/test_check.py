@@ -132,8 +132,8 @@ def test_images_beyond_the_memory_are_refused_with_the_size_that_fits(tree: Tree
     """20 images × 3 × s² bytes ≤ half of what is free: s = ⌊√(30,000 / 60)⌋ = 22."""
     root = tree(*TEN)
     monkeypatch.setattr(machine, "memory_bytes", lambda: 60_000)
-    assert "use --image-size 22 or below" in refusal(root, image_size=23)
-    assert loaded(root, image_size=22).train.images.shape[2:] == (22, 22)
+    assert "use --image-size 22 or below" in refusal(root, image_size=23, keep="memory")
+    assert loaded(root, image_size=22, keep="memory").train.images.shape[2:] == (22, 22)
 
 
 def test_where_memory_is_unknown_nothing_is_refused(tree: Tree, monkeypatch: pytest.MonkeyPatch):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from residua import configuration
+from residua.data import dataset
 from residua.data.dataset import Dataset, Part, Preprocessing
 from residua.errors import BadSetting
 
@@ -109,3 +110,53 @@ def test_the_card_says_what_is_in_each_part(numbered: Callable[..., Part], plain
     assert (card["notes"], card["left_out"]) == (["look"], ["notes.txt"])
     assert data.split() == {"train": list(train.files), "test": list(test.files)}
     assert (data.train, data.validation, data.test) == (train, None, test)
+
+
+Stored = Callable[[Part], tuple[Part, list[int]]]
+
+
+def test_a_stored_parts_images_digest_and_chosen_ones_are_those_of_its_twin_in_memory(
+    numbered: Callable[..., Part], stored: Stored
+):
+    part = numbered(20)
+    twin, _ = stored(part)
+    places = torch.tensor([7, 0, 19])
+    assert twin.images.is_meta
+    assert (len(twin), twin.images.shape) == (20, part.images.shape)
+    assert torch.equal(twin.take(places), part.images[places])
+    assert torch.equal(twin.take(slice(3, 6)), part.images[3:6])
+    assert twin.digest == part.digest
+    some, others = twin.only(places), part.only(places)
+    assert torch.equal(some.take(slice(1, 3)), others.images[1:3])
+    assert (some.files, some.labels.tolist(), some.digest) == (others.files, others.labels.tolist(), others.digest)
+
+
+def test_a_walk_over_all_images_takes_few_at_a_time_and_settles_the_digest(
+    numbered: Callable[..., Part], stored: Stored, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dataset, "_CHUNK_BYTES", 3 * 3 * 8 * 8)
+    part = numbered(20)
+    twin, read_at_once = stored(part)
+    assert torch.equal(torch.cat(list(twin.chunks())), part.images)
+    assert read_at_once == [3, 3, 3, 3, 3, 3, 2]
+    assert twin.digest == part.digest
+    assert len(read_at_once) == 7
+
+
+def test_a_walk_broken_off_settles_nothing(numbered: Callable[..., Part]):
+    part, expected = numbered(20), numbered(20).digest
+    next(part.chunks())
+    assert part.digest == expected
+
+
+def test_stored_images_stay_where_they_are_unless_a_gpu_has_room(
+    numbered: Callable[..., Part], stored: Stored, monkeypatch: pytest.MonkeyPatch
+):
+    part = numbered(20)
+    twin, _ = stored(part)
+    assert twin.to(torch.device("cpu")).stored is twin.stored
+    monkeypatch.setattr(Part, "_fits", lambda *_: True)
+    held = twin.to(torch.device("cpu"))
+    assert held.stored is None
+    assert torch.equal(held.images, part.images)
+    assert held.images.is_contiguous(memory_format=torch.channels_last)

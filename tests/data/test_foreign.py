@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from residua.data import keeping
 from residua.data.dataset import Preprocessing
 from residua.data.foreign import foreign_part
 from residua.errors import BadData
@@ -52,6 +53,22 @@ def test_grey_repeats_for_a_colour_network(plain: Plain):
     part = foreign_part("digits", plain(side=8), tuple("0123456789"))
     assert part.images.shape == (1797, 3, 8, 8)
     assert torch.equal(part.images, part.images[:, :1].expand(-1, 3, -1, -1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_stored_images_are_recoloured_as_those_in_memory_are(
+    tmp_path: Path, plain: Plain, monkeypatch: pytest.MonkeyPatch, channels: int
+):
+    for i, name in enumerate("ab"):
+        image = Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        (tmp_path / name).mkdir()
+        image.convert("L" if channels == 3 else "RGB").save(tmp_path / name / "1.png")
+    memory = foreign_part(str(tmp_path), plain(c=channels), ("a", "b"))
+    monkeypatch.setattr(keeping, "IN_MEMORY_BYTES", 0)
+    stored = foreign_part(str(tmp_path), plain(c=channels), ("a", "b"))
+    assert stored.stored is not None
+    assert stored.images.shape == memory.images.shape == (2, channels, 8, 8)
+    assert torch.equal(stored.take(slice(0, 2)), memory.images)
 
 
 def test_images_of_another_shape_than_the_networks_are_refused(tree: Tree, plain: Plain):

@@ -18,6 +18,7 @@ from residua.errors import BadSetting
         ({"test_fraction": -0.1}, "test_fraction is -0.1"),
         ({"source": " "}, "source is ' '; allowed: the name of a set, or a folder"),
         ({"image_size": 0}, "image_size is 0; allowed: 1 pixel or above"),
+        ({"cache_gb": 0.0}, "cache_gb is 0.0; allowed: above 0"),
         ({"group": "("}, "group is '(', no regular expression"),
     ],
 )

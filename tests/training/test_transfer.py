@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.training.conftest import TINY, Watcher
 
 from residua import artifact
 from residua.data import sources
+from residua.data.dataset import Part
 from residua.data.spec import DataSpec
 from residua.errors import BadNetwork, BadRun, BadSetting, BadWeights, DownloadFailed
 from residua.networks import catalogue, surgery
@@ -115,6 +117,22 @@ def test_the_fitted_head_has_a_gradient_of_nothing_but_its_regularisation(teache
     gradient = start.network.head.bias.grad
     assert gradient is not None
     assert float(gradient.norm()) < 1e-3
+
+
+def test_a_head_is_fitted_to_stored_images_as_to_those_in_memory(
+    teacher: Fitted, stored: Callable[[Part], tuple[Part, list[int]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only some of them are drawn; no more than a batch is read at a time."""
+    monkeypatch.setattr(transfer, "_MOST_IMAGES", 300)
+    decided = plan(TrainSpec(source="digits", weights=str(teacher.record.path), epochs=1, settings=FLOAT32))
+    assert decided.start is not None
+    heads, twins = [], [stored(part) for part in decided.dataset.parts]
+    for parts in (decided.dataset.parts, tuple(twin for twin, _ in twins)):
+        dataset = replace(decided.dataset, parts=parts)
+        heads.append(transfer.fit_head(decided.start, dataset, device=decided.device).network.head.weight)
+    assert torch.equal(*heads)
+    assert sum(twins[0][1]) == 300
+    assert max(twins[0][1]) == 64
 
 
 def test_the_fitted_head_is_kept_where_no_epoch_is_better(teacher: Fitted, shades: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from residua.data.dataset import PartName
 from residua.data.folder import Listing
 from residua.errors import BadData, unknown
 
-_MEMORY_SHARE = 0.5  # the images' share of the memory that is free; training needs the rest
+MEMORY_SHARE = 0.5  # the images' share of the memory that is free; training needs the rest
 _NAMES_SHOWN = 5
 
 
@@ -59,7 +59,7 @@ def fits_memory(images: int, channels: int, size: tuple[int, int]) -> None:
     Raises:
         BadData: If they do not, with the largest size that does.
     """
-    free = machine.memory_bytes() * _MEMORY_SHARE
+    free = machine.memory_bytes() * MEMORY_SHARE
     needed = images * channels * size[0] * size[1]
     if free and needed > free:
         largest = int((free / (images * channels)) ** 0.5)

@@ -1,13 +1,14 @@
-"""Labelled images in memory, and what turns them into a network's input.
+"""Labelled images, in memory or stored elsewhere, and what turns them into a network's input.
 
 Notation: n images, c channels, h × w pixels. Pixels stay ``uint8`` until a batch is normalised. Images are
 laid out channels-last in memory (a pixel's channels side by side) whatever the order of their axes.
 """
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, final
+from typing import Any, Literal, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float32, Int64, UInt8
@@ -15,10 +16,47 @@ from torch import Tensor
 
 from residua import configuration
 from residua.data.spec import Fit
+from residua.data.threads import in_order
 
 PartName = Literal["train", "validation", "test"]
+Places = Int64[Tensor, " _b"] | slice
+"""Positions in a part, in any order, or a run of them."""
 
-_CHUNK = 1024  # images whose float copies exist at a time
+_CHUNK_BYTES = 4 << 20  # pixels that a walk over a part holds at a time; their float copies are four times that
+_AHEAD = 2  # batches that are read from a store before they are asked for
+_DEVICE_SHARE = 0.25  # of a GPU's free memory, that stored images may take; training needs the rest
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """Images that are not in memory: each is read when it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Returns n, c, h and w."""
+        ...
+
+    def read(self, places: Places) -> UInt8[Tensor, "b c h w"]:
+        """Returns images by position, in memory and channels-last; may be called in several threads."""
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Some of the images that are stored, in an order of their own."""
+
+    stored: Stored
+    places: Int64[Tensor, " n"]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Returns n, c, h and w."""
+        return (len(self.places), *self.stored.shape[1:])
+
+    def read(self, places: Places) -> UInt8[Tensor, "b c h w"]:
+        """Returns images by their position among the chosen."""
+        return self.stored.read(self.places[places])
 
 
 @final
@@ -28,34 +66,94 @@ class Part:
 
     name: PartName
     images: UInt8[Tensor, "n c h w"]
+    """Where they are ``stored``, a meta tensor: their shape without their pixels. `take`, `walk` and `chunks` read
+    the pixels wherever they are."""
     labels: Int64[Tensor, " n"]
     """Positions in the data set's classes."""
     files: tuple[str, ...]
     """Paths below the source, with ``/``; a published set's images are named by part and position."""
+    stored: Stored | None = None
+    """What reads the images; None where they are in memory."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, places: Places) -> UInt8[Tensor, "b c h w"]:
+        """Returns images by position, each gathered as one run of bytes where they lie channels-last."""
+        if self.stored is not None:
+            return self.stored.read(places)
+        if isinstance(places, slice):
+            return self.images[places]
+        pixels = self.images.permute(0, 2, 3, 1)
+        places = places.to(pixels.device)
+        if not pixels.is_contiguous():
+            return self.images.index_select(0, places)
+        rows = pixels.view(len(self), -1).index_select(0, places)
+        return rows.view(-1, *pixels.shape[1:]).permute(0, 3, 1, 2)
+
+    def walk(self, wanted: Iterable[Places]) -> Iterator[UInt8[Tensor, "_b c h w"]]:
+        """Yields the images of each of ``wanted`` in turn; stored ones are read while the last are worked on."""
+        if self.stored is None:
+            return map(self.take, wanted)
+        return in_order(self.stored.read, wanted, threads=1, ahead=_AHEAD)
+
+    def chunks(self) -> Iterator[UInt8[Tensor, "_b c h w"]]:
+        """Yields all images in order, 4 MiB of them at a time.
+
+        A walk to the end settles the `digest` on its way, so that images are decoded once for both.
+        """
+        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
+        step = max(1, _CHUNK_BYTES // max(1, self.images.shape[1:].numel()))
+        for images in self.walk(slice(first, first + step) for first in range(0, len(self), step)):
+            digest.update(images.cpu().contiguous().view(-1).numpy().data)
+            yield images
+        digest.update(self.labels.cpu().numpy().astype("<i8").tobytes())
+        digest.update("\0".join(self.files).encode())
+        self.__dict__.setdefault("digest", f"sha256:{digest.hexdigest()}")
+
     @cached_property
     def digest(self) -> str:
         """Returns ``sha256:…`` over the images, the labels and the file names, in their order."""
-        digest = hashlib.sha256(repr(tuple(self.images.shape)).encode())
-        for images in self.images.split(_CHUNK):
-            digest.update(images.cpu().contiguous().numpy().tobytes())
-        digest.update(self.labels.cpu().numpy().astype("<i8").tobytes())
-        digest.update("\0".join(self.files).encode())
-        return f"sha256:{digest.hexdigest()}"
+        for _ in self.chunks():
+            pass
+        return self.__dict__["digest"]
 
-    def rows(self, first: int, last: int) -> "Part":
-        """Returns the images from position ``first`` up to but not ``last``."""
-        chosen = slice(first, last)
-        return replace(self, images=self.images[chosen], labels=self.labels[chosen], files=self.files[chosen])
+    def only(self, places: Int64[Tensor, " b"]) -> "Part":
+        """Returns the part with some of its images, in the order of their positions given."""
+        files = tuple(self.files[i] for i in places.tolist())
+        labels = self.labels[places.to(self.labels.device)]
+        if self.stored is None:
+            return replace(self, images=self.take(places), labels=labels, files=files)
+        return stored_part(self.name, Chosen(self.stored, places), labels, files)
 
     def to(self, device: torch.device) -> "Part":
-        """Returns the part with images and labels on the device; itself where they are there already."""
+        """Returns the part with images and labels on the device; itself where they are there already.
+
+        Stored images stay where they are, unless the device is a GPU and they take at most a quarter of its free
+        memory.
+        """
+        if self.stored is not None:
+            return self._loaded(device) if self._fits(device) else replace(self, labels=self.labels.to(device))
         if self.images.device == device:
             return self
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    def _fits(self, device: torch.device) -> bool:
+        return device.type == "cuda" and self.images.numel() < torch.cuda.mem_get_info(device)[0] * _DEVICE_SHARE
+
+    def _loaded(self, device: torch.device) -> "Part":
+        images = torch.empty(self.images.shape, dtype=torch.uint8, device=device, memory_format=torch.channels_last)
+        first = 0
+        for chunk in self.chunks():
+            images[first : first + len(chunk)] = chunk.to(device)
+            first += len(chunk)
+        return replace(self, images=images, labels=self.labels.to(device), stored=None)
+
+
+def stored_part(name: PartName, stored: Stored, labels: Int64[Tensor, " n"], files: Iterable[str]) -> Part:
+    """Returns a part whose images are stored."""
+    shape = torch.empty(stored.shape, dtype=torch.uint8, device="meta")
+    return Part(name=name, images=shape, labels=labels, files=tuple(files), stored=stored)
 
 
 @final

@@ -2,26 +2,51 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import final
 
 import numpy as np
 from jaxtyping import UInt8
 
-from residua import machine
 from residua.data import check, imagefile
-from residua.data.fitting import fitted
+from residua.data.fitting import Pixels, fitted
 from residua.data.imagefile import Head
 from residua.data.spec import Fit
+from residua.data.threads import Progress as Progress
+from residua.data.threads import in_order, in_threads, told
 from residua.errors import BadData
 
-Progress = Callable[[str, int, int | None], None]
-"""Is told what is being done, how much of it is done, and how much there is in all (None where unknown)."""
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+@final
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What every image becomes."""
+
+    size: tuple[int, int]
+    """Height and width in pixels."""
+    fit: Fit
+    channels: int
+    """1 for grey, 3 for red, green and blue."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Returns height, width and channels."""
+        return (*self.size, self.channels)
+
+    @property
+    def bytes(self) -> int:
+        """Returns the bytes of one image."""
+        return self.size[0] * self.size[1] * self.channels
+
+    def read(self, path: Path) -> Pixels:
+        """Reads and fits a file.
+
+        Raises:
+            BadData: As `imagefile.read`.
+        """
+        return fitted(imagefile.read(path, for_size=self.size), self.size, fit=self.fit, channels=self.channels)
 
 
 def heads(paths: Sequence[Path], progress: Progress | None = None) -> list[Head]:
@@ -44,29 +69,43 @@ def heads(paths: Sequence[Path], progress: Progress | None = None) -> list[Head]
     return [head for head in found if head is not None]
 
 
-def decode(
-    paths: Sequence[Path], size: tuple[int, int], *, fit: Fit, channels: int, progress: Progress | None = None
-) -> UInt8[np.ndarray, "n h w c"]:
+def each(paths: Sequence[Path], target: Target) -> Iterator[Pixels | None]:
+    """Yields every file read and fitted, in order; None for one that cannot be used.
+
+    Raises:
+        BadData: After the last, if files cannot be used; names them.
+    """
+    failures: dict[str, BadData] = {}
+
+    def read(path: Path) -> Pixels | None:
+        try:
+            return target.read(path)
+        except BadData as error:
+            failures[str(path)] = error
+            return None
+
+    yield from in_order(read, paths)
+    check.all_read({str(path): failures[str(path)] for path in paths if str(path) in failures})
+
+
+def decode(paths: Sequence[Path], target: Target, progress: Progress | None = None) -> UInt8[np.ndarray, "n h w c"]:
     """Reads and fits all files; three channels become one where every image is grey in every pixel.
 
     Raises:
         BadData: If files cannot be used; names them.
     """
-    pixels = np.empty((len(paths), *size, channels), np.uint8)
-    failures: dict[str, BadData] = {}
+    pixels = np.empty((len(paths), *target.shape), np.uint8)
+    grey = True
+    for i, image in enumerate(told(each(paths, target), "reading the images", len(paths), progress)):
+        if image is not None:
+            pixels[i] = image
+            grey = grey and is_grey(image)
+    return np.ascontiguousarray(pixels[..., :1]) if grey else pixels
 
-    def read(i: int) -> bool:
-        try:
-            image = imagefile.read(paths[i], for_size=size)
-        except BadData as error:
-            failures[str(paths[i])] = error
-            return True
-        pixels[i] = fitted(image, size, fit=fit, channels=channels)
-        return channels == 1 or bool((pixels[i] == pixels[i, :, :, :1]).all())
 
-    grey = in_threads(read, range(len(paths)), "reading the images", progress)
-    check.all_read({str(path): failures[str(path)] for path in paths if str(path) in failures})
-    return np.ascontiguousarray(pixels[..., :1]) if all(grey) else pixels
+def is_grey(pixels: UInt8[np.ndarray, "*b h w c"]) -> bool:
+    """Says whether every pixel is a grey: its channels are equal."""
+    return pixels.shape[-1] == 1 or bool((pixels == pixels[..., :1]).all())
 
 
 def content_keys(paths: Sequence[Path], progress: Progress | None = None) -> list[str | None]:
@@ -81,19 +120,3 @@ def content_keys(paths: Sequence[Path], progress: Progress | None = None) -> lis
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     return in_threads(digest, range(len(paths)), "looking for duplicates", progress)
-
-
-def in_threads(
-    work: Callable[[Item], Result], items: Sequence[Item], stage: str, progress: Progress | None = None
-) -> list[Result]:
-    """Returns what ``work`` makes of each item, in order, one thread a core; an interrupt ends it soon."""
-    pool = ThreadPoolExecutor(machine.threads())
-    results: list[Result] = []
-    try:
-        for result in pool.map(work, items):
-            results.append(result)
-            if progress:
-                progress(stage, len(results), len(items))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return results

@@ -1,14 +1,15 @@
 """A source that a network was not trained on, made into what the network sees."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from residua.data import sources
-from residua.data.dataset import Dataset, Part, Preprocessing
+from residua.data.dataset import Dataset, Part, Places, Preprocessing, Stored, stored_part
 from residua.data.decoding import Progress
 from residua.data.spec import DataSpec
 from residua.errors import BadData, unknown
@@ -47,15 +48,38 @@ def foreign_part(
         raise BadData(
             f"{source} has images of {found} pixels and the network takes {height}×{width}; resize them first"
         )
-    return replace(
-        part, images=_with_channels(part.images, preprocessing.channels), labels=_renamed(dataset, part, classes)
-    )
+    return replace(_with_channels(part, preprocessing.channels), labels=_renamed(dataset, part, classes))
 
 
-def _with_channels(images: UInt8[Tensor, "n c h w"], channels: int) -> UInt8[Tensor, "n c2 h w"]:
+@final
+@dataclass(frozen=True, eq=False)
+class Recoloured:
+    """Stored images with another number of channels."""
+
+    stored: Stored
+    channels: int
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Returns n, c, h and w."""
+        n, _, h, w = self.stored.shape
+        return n, self.channels, h, w
+
+    def read(self, places: Places) -> UInt8[Tensor, "b c h w"]:
+        """Returns images by position."""
+        return _recoloured(self.stored.read(places), self.channels)
+
+
+def _with_channels(part: Part, channels: int) -> Part:
+    if part.images.shape[1] == channels:
+        return part
+    if part.stored is not None:
+        return stored_part(part.name, Recoloured(part.stored, channels), part.labels, part.files)
+    return replace(part, images=_recoloured(part.images, channels))
+
+
+def _recoloured(images: UInt8[Tensor, "n c h w"], channels: int) -> UInt8[Tensor, "n c2 h w"]:
     """Repeats grey for a colour network; takes the luminance for a grey one."""
-    if images.shape[1] == channels:
-        return images
     if channels == 3:
         return images.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
     weights = torch.tensor(_LUMINANCE)

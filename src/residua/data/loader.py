@@ -1,7 +1,9 @@
 """Batches of a part: drawn in an order of the epoch's own for training, in the part's order for evaluation.
 
 The whole part stays uint8 where it lies; a batch is gathered, augmented and normalised as it is asked for.
-One core does this faster than any network on it learns, so there are no worker processes.
+One core does this faster than any network on it learns, so there are no worker processes; what is stored outside
+memory is read by threads while the batches before it are learned from. A batch does not depend on where its images
+were: they are the same bytes, and order and augmentation follow from (seed, epoch, step).
 """
 
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from residua import configuration
@@ -68,10 +70,11 @@ def batches(part: Part, *, plan: BatchPlan, device: torch.device, preprocessing:
     image of the batch, so that together they see what one process would.
     """
     order = torch.randperm(len(part), generator=generator_for("order", plan.seed, plan.epoch))
-    for step in range(plan.first_step, plan.steps(len(part))):
-        indices = order[step * plan.batch_size : (step + 1) * plan.batch_size][plan.rank :: plan.ranks]
+    steps = range(plan.first_step, plan.steps(len(part)))
+    drawn = [order[step * plan.batch_size : (step + 1) * plan.batch_size][plan.rank :: plan.ranks] for step in steps]
+    for step, indices, taken in zip(steps, drawn, part.walk(drawn), strict=True):
         at = Moment(seed=plan.seed, epoch=plan.epoch, step=step, rank=plan.rank, ranks=plan.ranks)
-        images = augment(_taken(part, indices).to(device), indices, plan.augment, at=at)
+        images = augment(taken.to(device), indices, plan.augment, at=at)
         labels = part.labels[indices.to(part.labels.device)].to(device)
         yield Batch(images=preprocessing.normalise(images), labels=labels, indices=indices, step=step)
 
@@ -80,18 +83,8 @@ def evaluation_batches(
     part: Part, *, batch_size: int, device: torch.device, preprocessing: Preprocessing
 ) -> Iterator[Batch]:
     """Yields every image once, unaugmented, in the part's order; the last batch may be smaller."""
-    everything = torch.arange(len(part))
-    for step, indices in enumerate(everything.split(batch_size)):
-        chosen = slice(int(indices[0]), int(indices[-1]) + 1)
-        images = preprocessing.normalise(part.images[chosen].to(device))
-        yield Batch(images=images, labels=part.labels[chosen].to(device), indices=indices, step=step)
-
-
-def _taken(part: Part, indices: Int64[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
-    """Gathers images by position, each as one run of bytes where they lie channels-last."""
-    pixels = part.images.permute(0, 2, 3, 1)
-    places = indices.to(pixels.device)
-    if not pixels.is_contiguous():
-        return part.images.index_select(0, places)
-    rows = pixels.view(len(part), -1).index_select(0, places)
-    return rows.view(-1, *pixels.shape[1:]).permute(0, 3, 1, 2)
+    runs = [slice(first, min(first + batch_size, len(part))) for first in range(0, len(part), batch_size)]
+    for step, (run, taken) in enumerate(zip(runs, part.walk(runs), strict=True)):
+        images = preprocessing.normalise(taken.to(device))
+        indices = torch.arange(run.start, run.stop)
+        yield Batch(images=images, labels=part.labels[run].to(device), indices=indices, step=step)

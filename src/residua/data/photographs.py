@@ -4,17 +4,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
-
-from residua.data import check, decoding, folder
+from residua.data import check, decoding, folder, keeping
 from residua.data.augment import has_orientation
 from residua.data.dataset import Dataset, Part, PartName
-from residua.data.decoding import Progress
+from residua.data.decoding import Progress, Target
 from residua.data.division import check_complete, divide
 from residua.data.folder import Found
 from residua.data.imagefile import Head
-from residua.data.pixels import part_of, preprocessing_of
+from residua.data.keeping import Kept
+from residua.data.pixels import part_of
 from residua.data.spec import DataSpec
 
 LARGEST_KEPT, SMALL, LARGE = 96, 64, 224  # sides in pixels
@@ -39,19 +37,19 @@ def load(spec: DataSpec, root: Path, *, progress: Progress | None = None) -> Dat
     used = [found for members in division.parts.values() for found in members]
     seen = [heads[found.name] for found in used]
     size = image_size(seen, spec.image_size)
-    channels = 1 if all(head.grey for head in seen) else 3
-    check.fits_memory(len(used), channels, size)
-    pixels = decoding.decode([f.path for f in used], size, fit=spec.fit, channels=channels, progress=progress)
-    parts = _parts(division.parts, pixels, classes)
+    target = Target(size=size, fit=spec.fit, channels=1 if all(head.grey for head in seen) else 3)
+    kept = keeping.keep([found.path for found in used], target, spec, progress)
+    parts = _parts(division.parts, kept, classes)
     return Dataset(
         source=spec.source,
         classes=classes,
         parts=parts,
-        preprocessing=preprocessing_of(parts[0], spec),
+        preprocessing=keeping.looked_through(parts, spec, progress),
         notes=(
             *_left_out_note(listing.left_out),
             *division.notes,
             *_size_note(seen, size, spec),
+            *kept.notes,
             *_flip_note(classes),
         ),
         split_rule=division.rule,
@@ -82,15 +80,13 @@ def sizes(heads: Sequence[Head]) -> tuple[tuple[int, int, int], ...]:
     return tuple((height, width, number) for (height, width), number in frequent)
 
 
-def _parts(
-    divided: Mapping[PartName, Sequence[Found]], pixels: UInt8[np.ndarray, "n h w c"], classes: Sequence[str]
-) -> tuple[Part, ...]:
+def _parts(divided: Mapping[PartName, Sequence[Found]], kept: Kept, classes: Sequence[str]) -> tuple[Part, ...]:
     """Cuts the pixels, which lie part after part, into the parts."""
     parts, first = [], 0
     for name, members in divided.items():
         labels = [classes.index(found.label) for found in members]
         files = [found.name for found in members]
-        parts.append(part_of(name, pixels[first : first + len(members)], labels, files))
+        parts.append(part_of(name, kept.cut(first, first + len(members)), labels, files))
         first += len(members)
     return tuple(parts)
 

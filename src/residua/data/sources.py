@@ -8,12 +8,12 @@ from PIL import Image
 from residua.data import check, photographs, published
 from residua.data.dataset import Dataset, Part, PartName
 from residua.data.decoding import Progress as Progress
-from residua.data.decoding import in_threads
 from residua.data.fitting import fitted
 from residua.data.pixels import part_of, preprocessing_of
 from residua.data.published import PublishedSet
 from residua.data.spec import DataSpec as DataSpec
 from residua.data.split import Shares, carve, rule_text
+from residua.data.threads import in_threads
 from residua.errors import BadData, unknown
 
 
@@ -23,7 +23,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(spec: DataSpec, *, progress: Progress | None = None) -> Dataset:
-    """Reads a source into memory: split, made equal in size, with the training part's statistics.
+    """Reads a source: split, made equal in size, with the training part's statistics.
 
     Args:
         spec: The source, and what is done with it.

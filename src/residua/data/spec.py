@@ -8,6 +8,7 @@ from residua import configuration
 from residua.errors import BadSetting
 
 Fit = Literal["crop", "pad", "squash"]
+Keep = Literal["auto", "memory", "cache", "stream"]
 
 
 @final
@@ -33,6 +34,13 @@ class DataSpec:
     """Share of all images, where a source has no parts of its own; 0 holds none out."""
     per_pixel_mean: bool = False
     """Whether each pixel has a mean of its own (He et al. 2015, section 4.2) instead of one a channel."""
+    keep: Keep = "auto"
+    """Where a folder's decoded images are: in ``memory``, in a ``cache`` on the disk, or nowhere (``stream`` decodes
+    them anew in every epoch); ``auto`` follows their number and the room there is (`residua.data.keeping`)."""
+    cache: str | None = None
+    """Folder of the cache; None takes ``RESIDUA_CACHE``, else the user's cache folder."""
+    cache_gb: float = 20.0
+    """Most that the cache may hold, in 10⁹ bytes; the sets used longest ago make way."""
 
     def __post_init__(self) -> None:
         configuration.check_choices(self)
@@ -41,6 +49,7 @@ class DataSpec:
         configuration.check(bool(self.source.strip()), "source", self.source, "the name of a set, or a folder")
         sized = self.image_size is None or self.image_size >= 1
         configuration.check(sized, "image_size", self.image_size, "1 pixel or above")
+        configuration.check(self.cache_gb > 0, "cache_gb", self.cache_gb, "above 0")
         if self.group is not None:
             try:
                 re.compile(self.group)

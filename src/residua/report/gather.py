@@ -33,7 +33,7 @@ def _samples(fitted: Fitted) -> tuple[torch.Tensor, tuple[str, ...]]:
     train, seed = fitted.plan.dataset.train, fitted.plan.asked.seed
     indices = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:_SAMPLES]
     at = Moment(seed=seed, epoch=1, step=0)
-    images = augment(train.images[indices], indices, fitted.plan.augment, at=at)
+    images = augment(train.take(indices), indices, fitted.plan.augment, at=at)
     return images.contiguous(), tuple(fitted.plan.dataset.classes[label] for label in train.labels[indices].tolist())
 
 
@@ -43,7 +43,7 @@ def _mistakes(rows: list[dict], part: Part, dataset: Dataset, network: ResidualN
     chosen = wrong[:_MISTAKES]
     if not chosen:
         return ()
-    images = part.images[torch.tensor(chosen)]
+    images = part.take(torch.tensor(chosen))
     predicted = torch.tensor([dataset.classes.index(rows[index]["predicted"]) for index in chosen])
     maps = evidence(network, dataset.preprocessing.normalise(images), predicted)
     return tuple(

@@ -100,7 +100,7 @@ class Sitting:
         network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         dataset = plan.dataset.to(plan.device)
         if plan.start is None and plan.specification.stem.whitening:
-            whiten(network, plan.dataset.preprocessing.normalise(dataset.train.images[:_WHITENED_FROM]))
+            whiten(network, plan.dataset.preprocessing.normalise(dataset.train.take(slice(_WHITENED_FROM))))
         batch_size = min(plan.recipe.batch_size or len(dataset.train), len(dataset.train))
         if batch_size < team.ranks:
             refused = f"a batch of {batch_size} images is too small for {team.ranks} processes; use fewer"

@@ -202,8 +202,7 @@ def _sample(part: Part) -> Part:
     if len(part) <= _MOST_IMAGES:
         return part
     chosen = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))[:_MOST_IMAGES].sort().values
-    files = tuple(part.files[index] for index in chosen.tolist())
-    return replace(part, images=part.images[chosen], labels=part.labels[chosen], files=files)
+    return part.only(chosen)
 
 
 def _features(
