@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 SIZE, BATCH, WARM_STEPS = 224, 32, 3
 LARGE_IMAGES = 64
@@ -56,7 +57,7 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def dataset(folder: str, keep: str, cache: str):
+def dataset(folder: str, keep: Any, cache: str) -> Any:
     from residua.data import sources
     from residua.data.spec import DataSpec
 
@@ -144,6 +145,7 @@ def wait(folder: str, keep: str, cache: str, steps: int) -> dict[str, float]:
     import torch
 
     from residua import machine
+    from residua.data import loader
     from residua.data.augment import AugmentSpec
     from residua.networks.catalogue import specification
     from residua.networks.network import build
@@ -155,7 +157,7 @@ def wait(folder: str, keep: str, cache: str, steps: int) -> dict[str, float]:
     machine.prepare_process()
     device, data = machine.device(), dataset(folder, keep, cache)
     waits: list[float] = []
-    given = loop.batches
+    given = loader.batches
 
     def timed(*arguments, **named) -> Iterator:
         walk = given(*arguments, **named)
@@ -167,7 +169,7 @@ def wait(folder: str, keep: str, cache: str, steps: int) -> dict[str, float]:
                 return
             yield batch
 
-    loop.batches = timed
+    setattr(loop, "batches", timed)  # noqa: B010
     network = build(specification("resnet18", classes=2), seed=0).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     course = loop.Course(
         dataset=data.to(device),

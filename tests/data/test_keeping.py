@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from residua import machine
-from residua.data import cache, keeping, sources
+from residua.data import cache, imagefile, keeping, sources
 from residua.data.augment import AugmentSpec
 from residua.data.dataset import Dataset
 from residua.data.loader import Batch, BatchPlan, batches, evaluation_batches
@@ -132,7 +132,7 @@ def test_what_exceeds_the_caches_limit_is_streamed(photographs: Path):
 
 def test_what_the_disk_has_no_room_for_is_streamed(photographs: Path, monkeypatch: pytest.MonkeyPatch):
     usage = type("Usage", (), {"free": 10**9})
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr("residua.data.cache.shutil.disk_usage", lambda _: usage)
     data = loaded(photographs, keep="cache")
     assert streams(data, f"a cache of 0 MB finds no room in {cache.folder(None)} (1.0 GB free)")
 
@@ -177,10 +177,8 @@ def test_progress_is_told_of_every_pass_over_what_is_stored(photographs: Path):
 def test_a_streamed_set_is_decoded_once_before_training(photographs: Path, monkeypatch: pytest.MonkeyPatch):
     """Statistics and digests come from one walk; one image more is looked at for its colour, two threads ahead."""
     seen: list[Path] = []
-    read = keeping.decoding.imagefile.read
-    monkeypatch.setattr(
-        keeping.decoding.imagefile, "read", lambda path, **more: (seen.append(path), read(path, **more))[1]
-    )
+    read = imagefile.read
+    monkeypatch.setattr(imagefile, "read", lambda path, **more: (seen.append(path), read(path, **more))[1])
     monkeypatch.setattr(machine, "cores", lambda: 1)
     loaded(photographs, keep="stream").card()
     assert 24 <= len(seen) <= 24 + 6

@@ -91,8 +91,8 @@ def test_a_clock_that_runs_ahead_is_not_waited_for(tmp_path: Path, monkeypatch: 
     path = tmp_path / "1.png"
     path.write_text("")
     ahead = time.time_ns() - 3600 * 10**9
-    monkeypatch.setattr(stored.time, "time_ns", lambda: ahead)
-    monkeypatch.setattr(stored.time, "sleep", lambda _: pytest.fail("waits"))
+    monkeypatch.setattr("residua.data.stored.time.time_ns", lambda: ahead)
+    monkeypatch.setattr("residua.data.stored.time.sleep", lambda _: pytest.fail("waits"))
     states([path])
 
 

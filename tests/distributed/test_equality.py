@@ -83,7 +83,7 @@ def trained(name: str, team: Team) -> dict[str, Any]:
         assert list(take_steps(course, state)) == [BATCH] * STEPS
     position, network = state.position, state.network.eval()
     part, look = course.dataset.train, course.dataset.preprocessing
-    logits = [team.evaluate(network, part.rows(0, n), look, device=CPU).logits for n in (3, 7)]
+    logits = [team.evaluate(network, part.only(torch.arange(n)), look, device=CPU).logits for n in (3, 7)]
     return {
         "weights": {name: value.detach().clone() for name, value in network.state_dict().items()},
         "counts": (position.loss_sum, position.correct, position.seen),
@@ -160,7 +160,7 @@ def test_an_evaluation_asks_about_each_image_once(ended: Ended, name: str):
         network = build(NETWORKS.get(name, GROUPED), seed=0)
         network.load_state_dict(gave[name]["weights"])
         for logits, n in zip(gave[name]["logits"], (3, 7), strict=True):
-            whole = evaluation.evaluate(network, data.train.rows(0, n), data.preprocessing, device=CPU)
+            whole = evaluation.evaluate(network, data.train.only(torch.arange(n)), data.preprocessing, device=CPU)
             assert logits.shape == (n, 3)
             assert torch.allclose(logits, whole.logits, atol=1e-5)
 

@@ -59,7 +59,7 @@ def test_a_command_of_two_processes_stops_goes_on_and_loses_one(tmp_path: Path):
     assert reaches(run, steps + 3, again)
     workers = children(again)
     assert len(workers) == 2
-    os.kill(workers[1], signal.SIGKILL)
+    os.kill(next(worker for worker in workers if rank_of(worker) == 1), signal.SIGKILL)
     _, err = again.communicate(timeout=SECONDS)
     assert again.returncode == 1
     said = sorted(err.splitlines())
@@ -67,6 +67,12 @@ def test_a_command_of_two_processes_stops_goes_on_and_loses_one(tmp_path: Path):
     assert said[1].startswith("error: process 1 of 2 was killed by SIGKILL, as the system does when memory runs out")
     assert len(said) == 2
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def rank_of(process: int) -> int:
+    """Returns the rank that the launcher gave a process."""
+    variables = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    return int(next(line for line in variables if line.startswith(b"RANK=")).removeprefix(b"RANK="))
 
 
 def test_the_exit_code_is_rank_0s_or_tells_who_was_killed():
