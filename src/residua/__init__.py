@@ -33,6 +33,7 @@ __all__ = [
 
 _HOMES = {
     "NetworkSpec": "residua.networks.spec",
+    "Run": "residua.runs",
     "ResiduaError": "residua.errors",
     **dict.fromkeys(("build", "list_networks", "pretrained"), "residua.models"),
     **dict.fromkeys(("draw_features", "draw_network", "feature_maps", "inspect"), "residua.views"),
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from residua.models import list_networks as list_networks
     from residua.models import pretrained as pretrained
     from residua.networks.spec import NetworkSpec as NetworkSpec
-    from residua.verbs import Run as Run
+    from residua.runs import Run as Run
     from residua.verbs import deepen as deepen
     from residua.verbs import download as download
     from residua.verbs import evaluate as evaluate

@@ -1,7 +1,7 @@
 """From what a user asked to all that is decided before the first step; every refusal comes from here."""
 
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Literal, final
@@ -85,21 +85,6 @@ class TrainSpec:
             raise BadSetting("--epochs and --minutes both say how long to train; give one of them")
 
 
-def train_command(asked: TrainSpec, *, learning_rate: float | None = None) -> list[str]:
-    """Returns the words of the command line that asks for it, with another learning rate where one is given.
-
-    A specification that was made in Python has no words, and is left out.
-    """
-    words = ["residua", "train", asked.source]
-    for field in fields(asked):
-        value = getattr(asked, field.name)
-        said = isinstance(value, (str, int, float)) and value != field.default and field.name != "source"
-        words += [f"--{field.name.replace('_', '-')}", f"{value}"] if said else []
-    anew = [] if learning_rate is None else [f"optimizer.learning_rate={learning_rate:g}"]
-    kept = [one for one in asked.settings if not anew or not one.startswith("optimizer.learning_rate")]
-    return [*words, *(word for setting in (*kept, *anew) for word in ("--set", setting))]
-
-
 @final
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -173,7 +158,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     base = configuration.with_settings(recipe(asked.recipe or "default"), settings["recipe"])
     device = machine.device(asked.device)
     bfloat16 = machine.precision(base.precision, device) == "bfloat16"
-    _require_gpus_for_synchronised_norm(base, device)
+    refusals.require_gpus_for_synchronised_norm(base, device)
     if isinstance(asked.network, str):
         catalogue.specification(asked.network)
     dataset = sources.load(_data_spec(asked, base, settings["data"]), progress=progress)
@@ -400,11 +385,3 @@ def _augment(base: Recipe, dataset: Dataset) -> AugmentSpec:
         crop_smallest_area=base.crop_smallest_area,
         erase=base.erase,
     )
-
-
-def _require_gpus_for_synchronised_norm(base: Recipe, device: torch.device) -> None:
-    if base.synchronised_norm and device.type != "cuda":
-        raise BadSetting(
-            "synchronised_norm is true and torch has that norm on GPUs only; leave it out, or take a norm that needs "
-            "no other images: --set network.norm=group"
-        )

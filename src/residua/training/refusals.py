@@ -87,3 +87,12 @@ def require_compiler(recipe: Recipe, device: torch.device) -> None:
     if recipe.compile and (reason := machine.why_not_compiled(device)):
         remedy = "install a C++ compiler, such as g++" if device.type == "cpu" else "install triton"
         raise BadSetting(f"compile is true, and torch.compile does not work here ({reason}); {remedy}, or leave it out")
+
+
+def require_gpus_for_synchronised_norm(base: Recipe, device: torch.device) -> None:
+    """Refuses statistics over all processes where torch has no such norm."""
+    if base.synchronised_norm and device.type != "cuda":
+        raise BadSetting(
+            "synchronised_norm is true and torch has that norm on GPUs only; leave it out, or take a norm that needs "
+            "no other images: --set network.norm=group"
+        )
