@@ -19,7 +19,7 @@ from residua.errors import BadNetwork
 from residua.networks.blocks import PlainBlock
 from residua.networks.network import ResidualNetwork, build
 from residua.networks.shortcuts import SHORTCUTS
-from residua.networks.spec import CONTRADICTIONS, Initialization, NetworkSpec, Order, small_stem
+from residua.networks.spec import CONTRADICTIONS, Initialization, NetworkSpec, Order, small_stem, whitening_stem
 
 ORDERS = (
     *("original", "bn_after_addition", "relu_before_addition"),
@@ -65,12 +65,12 @@ RULES = (
     Rule(
         "norm_on_projection is true and norm is none",
         "a norm can follow a projection only in a network that has norms",
-        lambda s: s["norm"] == "none" and s["norm_on_projection"] and s["shortcut"] in PROJECT,
+        lambda s: s["norm"] == "none" and s["norm_on_projection"] and projects(s),
     ),
     Rule(
         "norm_on_projection is true and order is full_preactivation",
         "He et al. 2016, Eq. 5: the stream carries sums alone; a norm on it would stand at every change of shape",
-        lambda s: s["order"] == "full_preactivation" and s["norm_on_projection"] and s["shortcut"] in PROJECT,
+        lambda s: s["order"] == "full_preactivation" and s["norm_on_projection"] and projects(s),
     ),
     Rule(
         "order is bn_after_addition and norm is none",
@@ -88,19 +88,39 @@ RULES = (
         lambda s: s["order"] == "relu_before_addition" and s["initialization"] in {"zero_last", "fixup"},
     ),
     Rule(
-        "initialization is fixup",
+        "initialization is fixup, whose scalars",
         "Zhang et al. 2019, title: residual learning without normalization",
         lambda s: s["initialization"] == "fixup" and s["norm"] != "none",
     ),
     Rule(
-        "stride_on is first and block is basic",
+        "stride_on is first and block is no bottleneck",
         "He et al. 2015, Fig. 5: the bottleneck alone has a 1×1 to put the stride on",
-        lambda s: s["block"] == "basic" and s["stride_on"] == "first",
+        lambda s: s["block"] in {"single", "basic"} and s["stride_on"] == "first",
     ),
     Rule(
-        "groups is above 1 and block is basic",
+        "groups is above 1 and block is no bottleneck",
         "Xie et al. 2017, §3.3: in blocks of two layers groups are only a wider dense module",
-        lambda s: s["block"] == "basic" and s["groups"] > 1,
+        lambda s: s["block"] in {"single", "basic"} and s["groups"] > 1,
+    ),
+    Rule(
+        "initialization is fixup, whose scale L",
+        "Zhang et al. 2019, §3: L^(−1/(2m−2)) of m ≥ 2 layers; what stands between branches is not scaled",
+        lambda s: s["initialization"] == "fixup" and (s["block"] == "single" or s["transition"] == "convolution"),
+    ),
+    Rule(
+        "transition is convolution",
+        "Jordan 2024, §2: a transition ends in norm and activation, which a pre-activation would do again",
+        lambda s: s["transition"] == "convolution" and s["order"] in {"relu_only_preactivation", "full_preactivation"},
+    ),
+    Rule(
+        "the stem whitens and its width",
+        "Jordan 2024, §3.1: one filter for each number of a patch, and its negative",
+        lambda s: s["stem"].whitening and s["stem"].width != 2 * s["in_channels"] * s["stem"].kernel ** 2,
+    ),
+    Rule(
+        "the stem whitens, which leaves",
+        "He et al. 2016, appendix: the first block takes over the stem's norm and activation; here is no norm",
+        lambda s: s["stem"].whitening and s["order"] in {"relu_only_preactivation", "full_preactivation"},
     ),
     Rule(
         "groups does not divide",
@@ -110,7 +130,7 @@ RULES = (
     Rule(
         "the shortcut pads",
         "He et al. 2015, §3.3, option A: zeros are for increasing dimensions",
-        lambda s: s["shortcut"] in APPEND_ZEROS and narrows(s),
+        lambda s: s["shortcut"] in APPEND_ZEROS and s["transition"] == "block" and narrows(s),
     ),
     Rule(
         "shortcut is scaled by the number",
@@ -131,6 +151,11 @@ RULES = (
         lambda s: s["shortcut"] == "none" and s["last_survival"] != 1,
     ),
 )
+
+
+def projects(s: Settings) -> bool:
+    """Where transitions change all shapes, only option C still projects."""
+    return s["shortcut"] in (PROJECT if s["transition"] == "block" else {"projection_everywhere"})
 
 
 def narrows(s: Settings) -> bool:
@@ -225,6 +250,12 @@ EXTRAS: tuple[Settings, ...] = (
     {"widths": (8, 4)},
     {"stem": small_stem(32)},
     {"shortcut_scale": 0.25},
+    {"transition": "convolution"},
+    {"transition": "convolution", "widths": (8, 4)},
+    {"stem": whitening_stem(2)},
+    {"stem": whitening_stem(3)},
+    {"block": "single", "stride_on": "first"},
+    {"block": "single", "groups": 2},
     {"groups": 3, "stride_on": "first", "widths": (8, 4), "last_survival": 0.5},
 )
 

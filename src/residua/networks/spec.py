@@ -263,12 +263,14 @@ class NetworkSpec:
 
 
 def _narrows(spec: NetworkSpec) -> bool:
+    if spec.has_transitions:
+        return False
     channels = (spec.stem.width, *spec.out_channels)
     return any(after < before for before, after in pairwise(channels))
 
 
 def _projects(spec: NetworkSpec) -> bool:
-    return spec.shortcut in PROJECTING
+    return spec.shortcut in PROJECTING and (not spec.has_transitions or spec.shortcut == "projection_everywhere")
 
 
 CONTRADICTIONS: tuple[tuple[Callable[[NetworkSpec], bool], str], ...] = (
