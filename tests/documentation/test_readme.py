@@ -65,10 +65,11 @@ def test_the_readme_shows_every_command_of_the_command_line():
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_readme_runs(command: str, folder: Path):
     arguments = smaller(command)
-    if "fashion-mnist" in arguments and "RESIDUA_DATA" not in os.environ:
-        pytest.skip("Fashion-MNIST is not here: RESIDUA_DATA names no folder")
-    if "fashion-mnist" in arguments:
-        arguments += ["--set", "data.test_fraction=0.2", "--minutes", "0.1"]
+    named = {"fashion-mnist", "cifar10"} & set(arguments)
+    if named and "RESIDUA_DATA" not in os.environ:
+        pytest.skip(f"{named.pop()} is not here: RESIDUA_DATA names no folder")
+    if named and "--epochs" in arguments:
+        arguments += ["--minutes", "0.1"]
         del arguments[arguments.index("--epochs") : arguments.index("--epochs") + 2]
     of_photographs = "--network" in arguments and arguments[arguments.index("--network") + 1] == "resnet18"
     if of_photographs or "--weights" in arguments:
@@ -106,12 +107,13 @@ def test_the_python_of_the_readme_runs(tmp_path: Path):
 
 def test_the_variables_of_the_readme_are_the_programs():
     from residua import files, machine
-    from residua.data import published
+    from residua.data import cache, published
     from residua.networks.weights.published import ROOT_VARIABLE
 
     variables = {
         ROOT_VARIABLE,
         published.ROOT_VARIABLE,
+        cache.FOLDER_VARIABLE,
         files.OFFLINE_VARIABLE,
         files.MIRROR_VARIABLE,
         machine.ALLOCATOR_VARIABLE,
