@@ -1,5 +1,6 @@
 """What a run will take is said before its first step, and changes nothing of it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,3 +141,16 @@ def test_the_estimate_changes_no_weight_and_no_random_state(monkeypatch: pytest.
     without = fitting.fit(plan(asked), out=tmp_path / "b")
     for name, tensor in without.network.state_dict().items():
         assert torch.equal(tensor, measured.network.state_dict()[name]), name
+
+
+def test_one_slow_step_among_the_measured_does_not_make_the_run_long(monkeypatch: pytest.MonkeyPatch):
+    """Steps of 10 ms, but one of a second: the median is a usual step."""
+    now, took = [0.0], iter([0.01, 0.01, 1.0, 0.01, 0.01, 0.01, 0.01])
+    monkeypatch.setattr("residua.training.pace.time.perf_counter", lambda: now[0])
+
+    def steps() -> Iterator[int]:
+        for seconds in took:
+            now[0] += seconds
+            yield 1
+
+    assert pace._timed(steps(), torch.device("cpu"), steps=6, seconds=60.0) == pytest.approx(0.01)

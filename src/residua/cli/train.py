@@ -19,7 +19,11 @@ from residua.training import record
     metavar="WHAT",
     help="Start from: none; torchvision:IMAGENET1K_V1; a file of weights; a run. Photographs: published ones.",
 )
-@click.option("--recipe", metavar="NAME", help="default, fast (small images), transfer (what starts from weights), he2015 or textbook.")
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    help="default, fast (small images), transfer (what starts from weights), he2015 or textbook.",
+)
 @click.option("--epochs", type=int, help="Passes over the training images.")
 @click.option("--minutes", type=float, help="Time for the whole command; epochs are fitted to it.")
 @click.option("--image-size", type=int, metavar="PIXELS", help="Side of the square the network sees.")

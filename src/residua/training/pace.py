@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
+from statistics import median
 
 import torch
 
@@ -52,14 +53,18 @@ def seconds_per_epoch(course: Course, per_step: float) -> float:
 
 
 def _timed(walk: Iterator[int], device: torch.device, *, steps: int, seconds: float) -> float:
-    """Takes steps until so many are done or so much time has passed, and returns the time of one."""
+    """Takes steps until so many are done or so much time has passed, and returns the median time of one.
+
+    Not the mean: beside other work a single step may take fifty times as long as the rest.
+    """
     _wait(device)
-    began, taken = time.perf_counter(), 0
-    while taken == 0 or (taken < steps and time.perf_counter() - began < seconds):
+    times: list[float] = []
+    while not times or (len(times) < steps and sum(times) < seconds):
+        began = time.perf_counter()
         next(walk)
-        taken += 1
-    _wait(device)
-    return (time.perf_counter() - began) / taken
+        _wait(device)
+        times.append(time.perf_counter() - began)
+    return median(times)
 
 
 def _wait(device: torch.device) -> None:
