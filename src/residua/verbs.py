@@ -59,8 +59,8 @@ def train(
         network: Name, ``path.py:factory`` or specification; None follows the written rule (`residua.training.choice`).
         weights: What it starts from: ``none``; ``torchvision:IMAGENET1K_V1``; a file of weights; a run. None takes
             published weights for photographs, which are fetched once, and nothing for small images.
-        recipe: How it learns: ``default``, ``fast``, ``transfer``, ``he2015`` or ``textbook``; None is ``transfer`` for what
-            starts from weights, else ``default``.
+        recipe: How it learns: ``default``, ``fast`` (small images), ``transfer``, ``he2015`` or ``textbook``; None is
+            ``transfer`` for what starts from weights, else ``default``.
         epochs: Passes over the training part; None follows the recipe or the rule.
         minutes: Time for the whole command; epochs are fitted to it.
         image_size: Side of the square the network sees, in pixels; None follows the source.
