@@ -37,7 +37,10 @@ def rate(name: str) -> float:
         for _ in range(steps):
             next(walk)
         team.largest([0])
-        return batch * steps / (time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        walk.close()
+        del walk  # with it the group's threads, which must not outlive `joined`
+        return batch * steps / seconds
 
 
 def turn(arm: str, name: str) -> float:
@@ -45,7 +48,9 @@ def turn(arm: str, name: str) -> float:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, *launcher, __file__, "--turn", name]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -12,6 +12,7 @@ Rank 0 alone writes files, draws progress, and carries the message and the exit 
 
 import contextlib
 import copy
+import gc
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -217,6 +218,8 @@ def joined(device: str = "auto") -> Iterator[Team]:
         raise SystemExit(1) from None
     finally:
         dist.destroy_process_group()
+        # A DDP module refers to itself and to the group, whose threads abort a process that ends with them alive.
+        gc.collect()
 
 
 @contextlib.contextmanager
