@@ -11,6 +11,7 @@ from tests.training.conftest import TINY, Watcher
 from residua import machine
 from residua.training import choice, estimate, pace
 from residua.training import fit as fitting
+from residua.training.distributed import Team
 from residua.training.estimate import Estimate
 from residua.training.observers import RunStarted
 from residua.training.optimizers import optimizer_for
@@ -154,3 +155,12 @@ def test_one_slow_step_among_the_measured_does_not_make_the_run_long(monkeypatch
             yield 1
 
     assert pace._timed(steps(), torch.device("cpu"), steps=6, seconds=60.0) == pytest.approx(0.01)
+
+
+def test_several_processes_try_no_step_that_one_of_them_might_refuse(monkeypatch: pytest.MonkeyPatch, decided: Plan):
+    sitting = with_batches_of(decided, 64)
+    monkeypatch.setattr(pace, "seconds_per_step", lambda course, state: pytest.fail("a step was taken"))
+    course = replace(sitting.course, team=Team(rank=0, ranks=2))
+    found = estimate.estimate(sitting.plan, course, sitting.state)
+    assert found.seconds is None
+    assert "memory" in found.says

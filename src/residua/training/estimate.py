@@ -102,7 +102,8 @@ def estimate(plan: Plan, course: Course, state: State, *, per_step: float | None
         plan: What was decided.
         course: What stays the same over the run.
         state: Where it begins.
-        per_step: Seconds of a step, where they are known; else one is measured, if the memory is enough for it.
+        per_step: Seconds of a step, where they are known; else one is measured, if the memory is enough for it and one
+            process trains.
     """
     course = replace(course, recipe=replace(course.recipe, compile=False))
     train, look = demands(course, state)
@@ -116,7 +117,8 @@ def estimate(plan: Plan, course: Course, state: State, *, per_step: float | None
         free_bytes=free,
         fitting_batch=_fitting(course, state, train, look, free),
     )
-    if not found.fits:
+    together = course.team.ranks > 1  # one that refuses to try a step would leave the others waiting in theirs
+    if not found.fits or (together and per_step is None):
         return found
     try:
         per_step = per_step or pace.seconds_per_step(course, state)
