@@ -38,7 +38,6 @@ def rate(name: str) -> float:
             next(walk)
         team.largest([0])
         seconds = time.perf_counter() - began
-        walk.close()
         del walk  # with it the group's threads, which must not outlive `joined`
         return batch * steps / seconds
 
