@@ -185,7 +185,8 @@ def why_not_compiled(on: torch.device) -> str:
             get_cpp_compiler()
         torch.compile(lambda x: x + 1)(torch.zeros(16, device=on))
     except (RuntimeError, ImportError, OSError) as error:
-        return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        lines = [line.strip() for line in str(error).splitlines()]
+        return next((line for line in lines if line and not line.endswith(":")), type(error).__name__)
     return ""
 
 

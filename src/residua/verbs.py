@@ -158,6 +158,7 @@ def deepen(
         opened = record.find(run).require_finished()
         before = configuration.from_json(TrainSpec, opened.read("run")["asked"])
         anew = {setting.partition("=")[0].strip() for setting in settings}
+        anew |= {"epochs"} if epochs or minutes else set()
         kept = [
             setting
             for setting in before.settings

@@ -205,7 +205,7 @@ def laid(where: Path, name: str, *, size: int, age: float) -> Path:
 
 
 def test_the_sets_used_longest_ago_make_way(tmp_path: Path):
-    old, middle, new = (laid(tmp_path / "c", f"{age}.npy", size=100, age=age) for age in (300, 200, 100))
+    old, middle, new = (laid(tmp_path / "c", f"{age:064}.npy", size=100, age=age) for age in (300, 200, 100))
     cache.make_room(tmp_path / "c", needed=100, limit=400)
     assert old.exists()
     cache.make_room(tmp_path / "c", needed=150, limit=400)
@@ -222,7 +222,7 @@ def test_a_set_that_is_opened_counts_as_used(paths: list[Path], tmp_path: Path):
 
 
 def test_a_set_in_use_may_be_removed_and_stays_readable(paths: list[Path], tmp_path: Path):
-    file = tmp_path / "c" / "key.npy"
+    file = tmp_path / "c" / f"{'a' * 64}.npy"
     found = cache.build(file, paths, TARGET)
     cache.make_room(file.parent, needed=1, limit=1)
     assert not file.exists()
@@ -230,11 +230,39 @@ def test_a_set_in_use_may_be_removed_and_stays_readable(paths: list[Path], tmp_p
 
 
 def test_builds_broken_off_are_removed_after_a_day(tmp_path: Path):
-    fresh = laid(tmp_path / "c", ".a.npy.partial", size=9, age=3600)
-    stale = [laid(tmp_path / "c", f".b.npy.partial{end}", size=9, age=25 * 3600) for end in ("", ".sums")]
+    fresh = laid(tmp_path / "c", f".{'a' * 64}.npy.partial", size=9, age=3600)
+    stale = [laid(tmp_path / "c", f".{'b' * 64}.npy.partial{end}", size=9, age=25 * 3600) for end in ("", ".sums")]
     cache.make_room(tmp_path / "c", needed=1, limit=100)
     assert fresh.exists()
     assert not any(path.exists() for path in stale)
+
+
+def test_other_peoples_files_are_left_alone(tmp_path: Path):
+    """A folder that somebody names may hold arrays of theirs: only names that are keys are the cache's."""
+    theirs = [laid(tmp_path / "c", name, size=100, age=25 * 3600) for name in ("features.npy", ".notes.npy.bak")]
+    cache.make_room(tmp_path / "c", needed=100, limit=50)
+    assert all(path.exists() for path in theirs)
+
+
+def test_what_a_build_holds_already_is_not_needed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """10 GB wanted and 9 held: 2.1 GB free are enough, with the one that stays free; without the 9 they are not."""
+    laid(tmp_path / "c", f".{'a' * 64}.npy.partial", size=900, age=0)
+    monkeypatch.setattr(cache, "_SPARE_BYTES", 100)
+    usage = type("Usage", (), {"free": 210})
+    monkeypatch.setattr("residua.data.cache.shutil.disk_usage", lambda _: usage)
+    assert cache.no_room(tmp_path / "c", 1000, 10_000, key="a" * 64) is None
+    assert "finds no room" in str(cache.no_room(tmp_path / "c", 1000, 10_000, key="b" * 64))
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", None], ids=["empty", "overwritten", "cut short"])
+def test_a_set_that_something_else_damaged_is_built_anew(paths: list[Path], tmp_path: Path, content: bytes | None):
+    file = tmp_path / "c" / f"{'a' * 64}.npy"
+    cache.build(file, paths, TARGET)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100] if content is None else content)
+    assert cache.opened(file) is None
+    cache.build(file, paths, TARGET)
+    assert file.read_bytes() == whole
 
 
 def test_the_folder_is_the_one_asked_for_or_the_variables(monkeypatch: pytest.MonkeyPatch):

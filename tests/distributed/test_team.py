@@ -112,7 +112,7 @@ def test_a_synchronised_norm_is_the_same_network_seen_otherwise():
 
 def test_a_synchronised_norm_is_refused_where_torch_has_none():
     with pytest.raises(BadSetting, match=r"on GPUs only; leave it out, or .*--set network\.norm=group"):
-        plan(TrainSpec(network="resnet8", device="cpu", settings=("synchronised_norm=true",)))
+        Sitting.begin(plan(TrainSpec(network="resnet8", device="cpu", settings=("synchronised_norm=true",))), [])
 
 
 def test_a_batch_smaller_than_the_team_is_refused():

@@ -19,7 +19,7 @@ from residua.data.sources import DataSpec
 from residua.errors import BadNetwork, BadRun, BadSetting, Interrupted, NonFiniteLoss
 from residua.inference.predictor import Predictor
 from residua.networks.network import build
-from residua.networks.spec import NetworkSpec, whitening_stem
+from residua.networks.spec import NetworkSpec, small_stem, whitening_stem
 from residua.networks.whitening import whiten
 from residua.training import fit as fitting
 from residua.training.fit import Fitted
@@ -356,11 +356,28 @@ def test_an_average_is_what_is_evaluated_and_kept(tiny_digits: TrainSpec, tmp_pa
 
 
 def test_several_views_are_a_second_accuracy(tiny_digits: TrainSpec, tmp_path: Path):
-    fitted = fit(replace(tiny_digits, settings=(*tiny_digits.settings, "views=six")), out=tmp_path / "run")
+    settings = (*tiny_digits.settings, "views=six", "flip=random")
+    fitted = fit(replace(tiny_digits, settings=settings), out=tmp_path / "run")
     test = fitted.record.read("result")["parts"]["test"]
     assert test["views"]["kind"] == "six"
     assert test["views"]["interval"][0] < test["views"]["accuracy"] < test["views"]["interval"][1]
     assert fitted.record.read("result")["headline"]["accuracy"] == test["accuracy"]
+
+
+def test_images_that_are_not_mirrored_in_training_are_not_mirrored_in_a_test(tiny_digits: TrainSpec, tmp_path: Path):
+    fitted = fit(replace(tiny_digits, settings=(*tiny_digits.settings, "views=six")), out=tmp_path / "run")
+    assert "views" not in fitted.record.read("result")["parts"]["test"]
+
+
+def test_the_fast_recipe_takes_its_network_for_small_images_only():
+    decided = plan(TrainSpec(source="digits", recipe="fast", epochs=1))
+    assert decided.network_name.startswith("resnet")
+
+
+def test_a_micro_batch_of_one_image_is_refused_where_a_norm_sees_one_number():
+    shrinking = NetworkSpec(stem=small_stem(4), blocks=(1,) * 4, widths=(4,) * 4, in_channels=1, classes=10)
+    with pytest.raises(BadSetting, match="micro_batches=64 leaves 1 image at once"):
+        plan(TrainSpec(network=shrinking, epochs=1, settings=("batch_size=64", "micro_batches=64")))
 
 
 def test_a_whitening_stem_is_set_from_the_training_images(tmp_path: Path):

@@ -146,9 +146,10 @@ def _resized_crops(pixels: UInt8[Tensor, "b h w c"], smallest_area: float, at: M
     """
     b = len(pixels)
     area, shape, top, left = at.draws("window", lambda rows, g: torch.rand(rows, 4, generator=g), b).unbind(1)
-    ratio = torch.exp((2 * shape - 1) * math.log(4 / 3))
     area = smallest_area + (1 - smallest_area) * area
-    tall, wide = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
+    widest = (-area.log()).clamp(max=math.log(4 / 3))  # of a window of this area that fits
+    ratio = torch.exp((2 * shape - 1) * widest)
+    tall, wide = (area / ratio).sqrt(), (area * ratio).sqrt()
     # affine_grid maps the output's square [-1, 1]² to the window: its size, and its middle in the same units.
     transform = torch.zeros(b, 2, 3)
     transform[:, 0, 0], transform[:, 1, 1] = wide, tall

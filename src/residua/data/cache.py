@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import os
+import re
 import shutil
 import time
 import zlib
@@ -31,6 +32,7 @@ from residua.data.threads import Progress, told
 from residua.errors import BadData
 
 FOLDER_VARIABLE = "RESIDUA_CACHE"
+_SET, _BEGUN = re.compile(r"[0-9a-f]{64}\.npy"), re.compile(r"\.[0-9a-f]{64}\.npy\..*")
 _RULES = 1  # counts the changes to imagefile and fitting that change pixels
 _DECODERS = ("pillow", "pillow-heif", "rawpy")
 _BLOCK_BYTES = 4 << 20
@@ -52,24 +54,32 @@ def key(paths: Sequence[Path], states: Sequence[State], target: Target) -> str:
     return digest.hexdigest()
 
 
-def no_room(where: Path, needed: int, limit: int) -> str | None:
-    """Says why so many bytes find no place, after the sets used longest ago made way; None where they find one."""
+def no_room(where: Path, needed: int, limit: int, *, key: str = "") -> str | None:
+    """Says why so many bytes find no place, after the sets used longest ago made way; None where they find one.
+
+    What a build of the set ``key`` holds already, broken off or under way, is not needed again.
+    """
     if needed > limit:
         return f"a cache of {size(needed)} is above data.cache_gb={limit / 1e9:g}"
     try:
         where.mkdir(parents=True, exist_ok=True)
         make_room(where, needed, limit)
         free = shutil.disk_usage(where).free
+        begun = where / f".{key}.npy.partial"
+        held = begun.stat().st_size if begun.exists() else 0
     except OSError as error:
         return f"{where} cannot be written ({error.strerror})"
-    if free < needed + _SPARE_BYTES:
+    if free < needed - held + _SPARE_BYTES:
         return f"a cache of {size(needed)} finds no room in {where} ({size(free)} free)"
     return None
 
 
 def make_room(where: Path, needed: int, limit: int) -> None:
-    """Removes the sets used longest ago until so many bytes keep the limit, and builds broken off a day ago."""
-    sets = sorted(((found.stat(), found) for found in where.glob("*.npy")), key=lambda item: item[0].st_mtime)
+    """Removes the sets used longest ago until so many bytes keep the limit, and builds broken off a day ago.
+
+    Other files in the folder are not the cache's: only names that are keys are touched.
+    """
+    sets = sorted(_files(where, _SET), key=lambda item: item[0].st_mtime)
     total = needed + sum(about.st_size for about, _ in sets)
     for about, found in sets:
         if total <= limit:
@@ -77,16 +87,33 @@ def make_room(where: Path, needed: int, limit: int) -> None:
         with contextlib.suppress(OSError):  # mapped by another process, where the system forbids removing it
             found.unlink()
             total -= about.st_size
-    for rest in where.glob(".*.npy.*"):
+    for about, rest in _files(where, _BEGUN):
         with contextlib.suppress(OSError):
-            if time.time() - rest.stat().st_mtime > _BROKEN_OFF_SECONDS:
+            if time.time() - about.st_mtime > _BROKEN_OFF_SECONDS:
                 rest.unlink()
 
 
+def _files(where: Path, name: re.Pattern[str]) -> list[tuple[os.stat_result, Path]]:
+    """Lists the files with such names, but for those that another process removes meanwhile."""
+    found = []
+    for path in where.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if name.fullmatch(path.name):
+                found.append((path.stat(), path))
+    return found
+
+
 def opened(path: Path) -> Mapped | None:
-    """Returns a set that is there, as used just now; None where it is not, or cannot be read."""
+    """Returns a set that is there, as used just now; None where it is not, or cannot be read.
+
+    One that something else than a build cut short or wrote over is removed, so that it is built anew.
+    """
     with contextlib.suppress(OSError):
-        found = Mapped(path)
+        try:
+            found = Mapped(path)
+        except (ValueError, TypeError):
+            path.unlink()
+            return None
         with contextlib.suppress(OSError):  # of another user
             os.utime(path)
         return found
@@ -107,6 +134,7 @@ def build(path: Path, paths: Sequence[Path], target: Target, progress: Progress 
             try:
                 _fill(file, paths, target, progress)
                 _finish(file, path)
+                _sums(file).unlink()
             except BadData:
                 file.truncate(0)
                 raise
@@ -120,7 +148,7 @@ def size(bytes_: int) -> str:
 
 def _fill(file: BufferedRandom, paths: Sequence[Path], target: Target, progress: Progress | None) -> None:
     """Appends what ``file`` lacks of the images; after one that cannot be used, nothing more."""
-    sums, head = Path(f"{file.name}.sums"), _header((len(paths), *target.shape))
+    sums, head = _sums(file), _header((len(paths), *target.shape))
     images = max(1, _BLOCK_BYTES // target.bytes)
     good = _verified(file, sums, head, images * target.bytes)
     if not good:
@@ -139,7 +167,11 @@ def _fill(file: BufferedRandom, paths: Sequence[Path], target: Target, progress:
     except (BadData, OSError):
         sums.unlink(missing_ok=True)
         raise
-    sums.unlink()
+
+
+def _sums(file: BufferedRandom) -> Path:
+    """Returns where the checksums of a build's blocks are."""
+    return Path(f"{file.name}.sums")
 
 
 def _blocks(images: Iterable[Pixels | None], length: int) -> Iterator[list[Pixels]]:

@@ -91,10 +91,11 @@ def _cached(paths: Sequence[Path], target: Target, spec: DataSpec, progress: Pro
     order = sorted(range(len(paths)), key=paths.__getitem__)
     ordered = [paths[i] for i in order]
     where = cache.folder(spec.cache)
-    file = where / f"{cache.key(ordered, states(ordered), target)}.npy"
+    key = cache.key(ordered, states(ordered), target)
+    file = where / f"{key}.npy"
     found, took = cache.opened(file), ""
     if found is None:
-        refused = cache.no_room(where, len(paths) * target.bytes, int(spec.cache_gb * 1e9))
+        refused = cache.no_room(where, len(paths) * target.bytes, int(spec.cache_gb * 1e9), key=key)
         if refused:
             return refused
         try:

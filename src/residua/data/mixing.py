@@ -1,7 +1,8 @@
 """Mixup and cutmix: images of a batch that are made of two, and labels that say how much of each (a batch at a time).
 
 Notation: λ is the share of an image's own label, 1 − λ its partner's; the partner is the image before it in the batch.
-λ is one number for the whole batch, a function of (seed, epoch, step).
+λ is one number for the whole batch, a function of (seed, epoch, step). Of several processes each pairs the images
+of its own share.
 """
 
 from dataclasses import dataclass

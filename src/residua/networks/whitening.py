@@ -13,6 +13,8 @@ from torch.nn import functional
 from residua.errors import BadNetwork
 from residua.networks.network import ResidualNetwork
 
+_AT_ONCE = 64
+"""Images whose patches, k² times their size, are in memory together."""
 _EPSILON = 5e-4  # Jordan 2024's; keeps directions that hold hardly any variance from being blown up
 
 
@@ -30,8 +32,11 @@ def whiten(network: ResidualNetwork, images: Float[Tensor, "n c h w"]) -> None:
     if not network.spec.stem.whitening:
         raise BadNetwork("the network's stem does not whiten; build it with residua.networks.spec.whitening_stem")
     layer = network.stem.get_submodule("convolution")
-    patches = functional.unfold(images.float(), network.spec.stem.kernel).transpose(1, 2).flatten(0, 1)
-    variances, directions = torch.linalg.eigh(patches.T.double() @ patches.double() / len(patches))
+    products, count = torch.zeros(()), 0
+    for some in images.float().split(_AT_ONCE):
+        patches = functional.unfold(some, network.spec.stem.kernel).transpose(1, 2).flatten(0, 1).double()
+        products, count = products + patches.T @ patches, count + len(patches)
+    variances, directions = torch.linalg.eigh(products / count)
     filters = (directions / (variances + _EPSILON).sqrt()).T.flip(0)
     weight = layer.get_parameter("weight")
     weight.copy_(torch.cat([filters, -filters]).view(weight.shape))

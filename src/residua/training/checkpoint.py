@@ -100,7 +100,7 @@ def _read(state: State, content: bytes, path: Path, device: torch.device) -> Non
         raise BadRun(f"{path} is not of this network ({str(error).splitlines()[0]}); train again") from error
     state.position = Position(**values["position"])
     state.history = [EpochEnded(**row) for row in values["history"]]
-    state.average = values["average"]
+    state.average = values.get("average")
     state.best_weights = values["best_weights"]
     state.best_epoch, state.best_loss = values["best_epoch"], values["best_loss"]
     state.best_accuracy = values["best_accuracy"]

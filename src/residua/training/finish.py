@@ -73,7 +73,7 @@ def _write(
 def _seen_again(plan: Plan, network: ResidualNetwork, part: Part, team: Team) -> dict[str, Any]:
     """Returns the accuracy over several views, where the recipe asks for them, in the run's precision."""
     views = plan.recipe.views
-    if views == "one":
+    if views == "one" or plan.augment.flip == "none":
         return {}
     seen = plan.dataset.preprocessing
     outcome = team.evaluate(network, part, seen, device=plan.device, bfloat16=plan.bfloat16, views=views)

@@ -55,8 +55,8 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(matrix: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
     """Returns U Vᵀ of a matrix U S Vᵀ, roughly: singular values between about 0.3 and 1.3 instead of 1.
 
-    Three Newton–Schulz iterations X ← a·X + (b·A + c·A²)·X with A = X Xᵀ, in bfloat16 where it is a GPU's or a
-    processor's own, as published: the error of the arithmetic is below that of stopping early.
+    Three Newton–Schulz iterations X ← a·X + (b·A + c·A²)·X with A = X Xᵀ, in bfloat16 as published: the error of the
+    arithmetic is below that of stopping early.
     """
     a, b, c = _COEFFICIENTS
     x = matrix.bfloat16()

@@ -23,6 +23,7 @@ from residua.training.choice import (
     DEFAULT_MINUTES,
     FAST,
     PHOTOGRAPH_SIDE,
+    TINY_SIDE,
     Choice,
     Ladder,
     Processor,
@@ -158,7 +159,6 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     base = configuration.with_settings(recipe(asked.recipe or "default"), settings["recipe"])
     device = machine.device(asked.device)
     bfloat16 = machine.precision(base.precision, device) == "bfloat16"
-    refusals.require_gpus_for_synchronised_norm(base, device)
     if isinstance(asked.network, str):
         catalogue.specification(asked.network)
     dataset = sources.load(_data_spec(asked, base, settings["data"]), progress=progress)
@@ -170,8 +170,9 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         dataset = replace(dataset, preprocessing=start.preprocessing(dataset.preprocessing))
         base = configuration.with_settings(recipe(asked.recipe or "transfer"), settings["recipe"])
         base = replace(base, per_pixel_mean=base.per_pixel_mean and start.mean is None)
-    own = FAST if base.name == "fast" and start is None else None
-    chosen = _chosen(asked, dataset, processor, settings["network"], start=start, steps=own)
+    small = TINY_SIDE <= min(dataset.preprocessing.image_size) < PHOTOGRAPH_SIDE
+    steps = FAST if base.name == "fast" and small and start is None else None
+    chosen = _chosen(asked, dataset, processor, settings["network"], start=start, steps=steps)
     specification = (
         start.network.spec if start else _specification(asked.network or chosen.network, dataset, settings["network"])
     )

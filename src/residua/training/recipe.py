@@ -115,7 +115,8 @@ class Recipe:
     patience: int | None = None
     """Epochs without a lower validation loss after which the run ends early; None trains all epochs."""
     views: Views = "one"
-    """Of a test image, whose logits are averaged into a second accuracy beside that of one view."""
+    """Of a test image, whose logits are averaged into a second accuracy beside that of one view; left out where
+    training mirrors no image."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of convolutions and linear layers; weights are float32. ``auto``: bfloat16 where it is native;
     float16 is refused with the reason (`residua.machine.precision`)."""

@@ -71,9 +71,13 @@ def require_numbers_to_normalise(base: Recipe, inspection: Inspection) -> None:
         BadSetting: With the ways out.
     """
     norms = [row.shape for row in inspection.layers if row.kind == "batch norm"]
-    if base.batch_size == 1 and any(height * width == 1 for _, height, width in norms):
+    at_once = (base.batch_size or 2) // min(base.micro_batches, base.batch_size or 2)
+    if at_once == 1 and any(height * width == 1 for _, height, width in norms):
+        said = (
+            "batch_size is 1" if base.batch_size == 1 else f"micro_batches={base.micro_batches} leaves 1 image at once"
+        )
         raise BadSetting(
-            "batch_size is 1, and the last maps have 1×1 pixels: batch norm needs two numbers a channel; "
+            f"{said}, and the last maps have 1×1 pixels: batch norm needs two numbers a channel; "
             "give 2 or above, or --set network.norm=group"
         )
 

@@ -95,6 +95,7 @@ class Sitting:
     @classmethod
     def begin(cls, plan: Plan, observers: Sequence[Observer], team: Team = ALONE) -> "Sitting":
         refusals.require_compiler(plan.recipe, plan.device)
+        refusals.require_gpus_for_synchronised_norm(plan.recipe, plan.device)
         begun = copy.deepcopy(plan.start.network) if plan.start else None
         network = begun or build(plan.specification, seed=plan.asked.seed)
         network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
