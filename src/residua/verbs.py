@@ -279,7 +279,9 @@ def evaluate(
             part = _own_part(fitting.planned(opened, data_root=data_root, progress=progress))
         else:
             place = os.fspath(source)
-            part = foreign_part(place, kept.preprocessing, kept.classes, data_root, progress=progress)
+            part = foreign_part(
+                place, kept.preprocessing, kept.classes, data_root, settings=_keeping(opened), progress=progress
+            )
     device = machine.device()
     outcome = evaluation.evaluate(kept.network().to(device), part, kept.preprocessing, device=device)
     numbers = evaluation.metrics(outcome.at(kept.temperature), kept.classes)
@@ -327,6 +329,12 @@ def _trained(asked: Callable[[], TrainSpec], device: str, out: str | os.PathLike
 def _reported(fitted: Fitted, team: Team) -> Run:
     team.lead(lambda: page.write_report(fitted.record.path, pictures_of(fitted)))
     return Run(fitted.record.path)
+
+
+def _keeping(run: Record) -> list[str]:
+    """Returns where the run was asked to keep decoded images, as settings of the data."""
+    asked = [setting.removeprefix("data.") for setting in run.read("run")["asked"]["settings"]]
+    return [setting for setting in asked if setting.partition("=")[0].strip() in ("keep", "cache", "cache_gb")]
 
 
 def _own_part(decided: Plan) -> Part:

@@ -75,3 +75,11 @@ def test_images_of_another_shape_than_the_networks_are_refused(tree: Tree, plain
     wide = replace(plain(), image_size=(8, 16))
     with pytest.raises(BadData, match="images of 10×12 pixels and the network takes 8×16; resize them first"):
         foreign_part(str(tree("bee/1.png", "ant/2.png")), wide, ("ant", "bee"))
+
+
+def test_settings_say_where_decoded_images_are(tree: Tree, plain: Plain, tmp_path: Path):
+    """A run that was told where its cache is uses it for other images, too."""
+    where, root = tmp_path / "kept", tree("bee/1.png", "ant/2.png")
+    part = foreign_part(str(root), plain(side=8), ("ant", "bee"), settings=("keep=cache", f"cache={where}"))
+    assert part.stored is not None
+    assert [path.suffix for path in where.iterdir() if not path.name.startswith(".")] == [".npy"]

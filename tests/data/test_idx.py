@@ -36,6 +36,7 @@ VALUES = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
         (gzip.compress(b"text"), "no IDX file"),
         (gzip.compress(b""), "no IDX file"),
     ],
+    ids=["torn", "not packed", "short", "head alone", "long", "of floats", "text", "empty"],  # gzip writes the time
 )
 def test_a_damaged_file_is_said(tmp_path: Path, content: bytes, said: str):
     (tmp_path / "x.gz").write_bytes(content)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from residua import configuration
 from residua.data import sources
 from residua.data.dataset import Dataset, Part, Places, Preprocessing, Stored, stored_part
 from residua.data.decoding import Progress
@@ -23,11 +24,13 @@ def foreign_part(
     classes: Sequence[str],
     data_root: str | None = None,
     *,
+    settings: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Part:
     """Returns the images of a source to evaluate on: its own test part, or its validation part, or else all.
 
     Labels are positions in ``classes``, matched by name; images have the size and channels of ``preprocessing``.
+    ``settings`` change fields of the `DataSpec`, such as ``cache_gb=100``.
 
     Raises:
         BadData: If the source cannot be used, or has a class that is not among ``classes``.
@@ -41,7 +44,7 @@ def foreign_part(
         validation_fraction=0.0,
         test_fraction=0.0,
     )
-    dataset = sources.load(spec, progress=progress)
+    dataset = sources.load(configuration.with_settings(spec, settings), progress=progress)
     part = dataset.test or dataset.validation or dataset.train
     if part.images.shape[-2:] != (height, width):
         found = "×".join(map(str, part.images.shape[-2:]))
