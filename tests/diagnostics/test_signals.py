@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ def seen(module: nn.Module, inputs: Tensor) -> Signals:
 class Does(nn.Module):
     """Does what a function says, with parts of its own."""
 
-    def __init__(self, forward: Callable[["Does", Tensor], Tensor], **parts: nn.Module) -> None:
+    def __init__(self, forward: Callable[[Any, Tensor], Tensor], **parts: nn.Module) -> None:
         super().__init__()
         self.does = forward
         for name, part in parts.items():
@@ -145,9 +146,7 @@ def test_dead_and_saturated_units_are_counted():
 
 def test_a_channel_is_dead_only_if_it_is_at_all_positions():
     first = nn.Conv2d(1, 2, 1, bias=True)
-    with torch.no_grad():
-        first.weight.fill_(1.0)
-        first.bias.copy_(torch.tensor([0.0, -100.0]))
+    first.load_state_dict({"weight": torch.ones(2, 1, 1, 1), "bias": torch.tensor([0.0, -100.0])})
     x = torch.full((4, 1, 3, 3), -1.0)
     x[2, 0, 1, 1] = 1.0
     (relu,) = seen(nn.Sequential(first, nn.ReLU()), x).activations
@@ -235,7 +234,7 @@ def test_the_first_that_is_not_finite_is_named():
 
 
 def test_a_mask_of_minus_infinity_is_no_fault():
-    def attend(self: Does, x: Tensor) -> Tensor:
+    def attend(self: Any, x: Tensor) -> Tensor:
         scores = self.part(x).masked_fill(torch.eye(4, dtype=torch.bool)[: len(x)], -math.inf)
         return scores.softmax(-1) * x
 
