@@ -25,6 +25,8 @@ _FEWEST = 32
 _AT_ONCE = 64
 _PENALTIES = tuple(10.0**power for power in range(-9, 3))
 """Times the mean eigenvalue of the training examples' Gram matrix."""
+_CONSTANT = 1e-6
+"""Numbers that vary by less than this part of their size are alike, but for the rounding of float32."""
 
 
 @final
@@ -83,13 +85,13 @@ def ridge(x: Float[Tensor, "n p"], y: Float[Tensor, "n q"], new: Float[Tensor, "
     In its dual form, so that p may be larger than n: with the centred Gram matrix K = XXᵀ = QΛQᵀ and the hat matrix
     H = 11ᵀ/n + QΛ(Λ + α)⁻¹Qᵀ, the error at an example that is left out is (y − Hy)_i / (1 − H_ii) (Allen 1974).
     """
-    mean_x, mean_y = x.mean(0), y.mean(0)
+    mean_x, mean_y, size = x.mean(0), y.mean(0), float(x.square().sum())
     x, y, new = x - mean_x, y - mean_y, new - mean_x
+    if float(x.square().sum()) <= _CONSTANT**2 * size:
+        return mean_y.expand(len(new), -1)
     values, vectors = torch.linalg.eigh(x @ x.T)
     values = values.clamp(min=0)
     scale = float(values.mean())
-    if scale == 0:
-        return mean_y.expand(len(new), -1)
     turned = vectors.T @ y
 
     def left_out_error(penalty: float) -> float:
