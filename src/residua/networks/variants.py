@@ -5,7 +5,7 @@ copy is changed, and what the change leaves alone keeps its weights.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -154,7 +154,7 @@ def _residualized(chain: nn.Sequential) -> nn.Module | None:
         return None
 
 
-def _normalise(chain: nn.Sequential, last: list[nn.Module]) -> int:
+def _normalise(chain: nn.Sequential, last: Sequence[nn.Module]) -> int:
     """Puts a batch norm behind every layer of the chain itself but ``last``, and returns how many."""
     parts, count = [], 0
     for child in chain.children():
