@@ -8,6 +8,7 @@ from residua.diagnostics.additive import AdditiveCheck
 from residua.diagnostics.case import Case
 from residua.diagnostics.estimation import Estimation
 from residua.diagnostics.findings import Finding
+from residua.diagnostics.first_step import FirstStep
 from residua.diagnostics.gradients import GradientFlow
 from residua.diagnostics.information import Information
 from residua.diagnostics.lesions import Lesions
@@ -56,6 +57,7 @@ class Diagnosis:
     information: Information | None = None
     lesions: Lesions | None = None
     questions: Questions | None = None
+    first_step: FirstStep | None = None
     run: RunFacts | None = None
     findings: tuple[Finding, ...] = ()
 
