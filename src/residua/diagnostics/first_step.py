@@ -38,21 +38,24 @@ class FirstStep:
 def first_step(case: Case, *, size: int = 64) -> FirstStep:
     """Says what one step will move, from one forward and one backward pass on the first examples.
 
-    Nothing is stepped; the module is left as it was, in the mode that it was in.
+    Nothing is stepped. A module in evaluation mode is put into training mode; it is left as it was.
 
     Raises:
         BadNetwork: If the forward pass fails.
     """
     batch = case.examples.take(slice(0, size))
-    with undisturbed(case.module):
+    with undisturbed(case.module) as module:
+        torch.manual_seed(0)  # of dropout; `undisturbed` puts the random state back
+        if not module.training:
+            module.train()
         still: list[Addition] = []
 
         def meet(addition: Addition, branch: Tensor, _shortcut: Tensor, _total: Tensor) -> None:
             if not bool(branch.detach().any()):
                 still.append(addition)
 
-        traced = trace(case.module, batch, meet=meet)
-        gradients = _gradients(case, batch)
+        traced = trace(module, batch, meet=meet)
+        gradients = _gradients(case, traced, batch)
         decay = None if case.optimizer is None else decay_share(case, gradients)
     names = {one.ordinal: one.name for one in traced.additions}
     awake = {one.ordinal: _gets_gradient(_owned(case.module, _branch(traced, one)), gradients) for one in still}
@@ -87,13 +90,13 @@ def decay_share(case: Case, gradients: Gradients) -> float:
     return decay**0.5 / total if decay else 0.0
 
 
-def _gradients(case: Case, batch: Examples) -> Gradients:
+def _gradients(case: Case, traced: Trace, batch: Examples) -> Gradients:
     named = {name: one for name, one in case.module.named_parameters() if one.requires_grad}
     found: Gradients = {name: None for name, _ in case.module.named_parameters()}
     if not named:
         return found
     with torch.enable_grad():
-        loss = case.loss_of(batch)
+        loss = case.loss(traced.output, batch.labels)
     if loss.requires_grad:
         found |= dict(zip(named, torch.autograd.grad(loss, list(named.values()), allow_unused=True), strict=True))
     return found

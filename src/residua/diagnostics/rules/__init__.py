@@ -56,6 +56,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
         "dead units",
         "saturated activations",
         "wrong initialisation",
+        "deep plain network",
         "norm statistics off",
         *_SCALE,
     ),

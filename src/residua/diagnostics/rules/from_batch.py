@@ -1,7 +1,7 @@
 """What one batch shows on its way forward, and what its gradient does not reach."""
 
 from residua.diagnostics.diagnosis import Diagnosis
-from residua.diagnostics.rules.rule import Seen, rule
+from residua.diagnostics.rules.rule import WHOLE, Seen, rule
 
 LARGE_INPUT = 10.0
 """|mean| or standard deviation of the inputs: a unit of healthy inputs is about 1 (LeCun 1998, §4.3), and pixels that
@@ -16,6 +16,8 @@ batch, for its examples have become alike; that is not this fault."""
 OFF_MEAN, OFF_VARIANCE = 1.0, 4.0
 """Shift of a running mean in standard deviations, and factor of a running variance."""
 SIGMOIDS = frozenset({"sigmoid", "hardsigmoid", "logsigmoid"})
+VANISHING_SIGMOIDS = 0.7
+"""Factor of the gradient a layer; five layers then keep a sixth of it."""
 FLOOR_SHARE = 0.45
 """Cross-entropy of probabilities taken for logits cannot fall below ln(e + k − 1) − 1, which is 0.45 ln k for two
 classes and more for others: a loss that falls lower applies no softmax of its own."""
@@ -30,7 +32,7 @@ classes and more for others: a loss that falls lower applies no softmax of its o
 def inputs_not_normalised(diagnosis: Diagnosis) -> Seen | None:
     """Asks whether inputs are about one unit large; a batch norm behind the first layer mends most of it."""
     found = diagnosis.signals
-    if found is None:
+    if found is None or found.has_whole_numbers or found.first_bad == "input":
         return None
     mean, deviation = found.input_mean, found.input_deviation
     if abs(mean) <= LARGE_INPUT and SMALL_INPUT <= deviation <= LARGE_INPUT:
@@ -141,10 +143,6 @@ def sigmoid_activations(diagnosis: Diagnosis) -> Seen | None:
     )
 
 
-VANISHING_SIGMOIDS = 0.7
-"""Factor of the gradient a layer; five layers then keep a sixth of it."""
-
-
 @rule(
     "dead units",
     "batch",
@@ -183,7 +181,7 @@ def numbers_not_finite(diagnosis: Diagnosis) -> Seen | None:
     return Seen(
         severity="serious",
         says=f"the first appear at {found.first_bad or 'an operation without a module'}",
-        where=found.first_bad or "the whole network",
+        where=found.first_bad or WHOLE,
         remedy="look at what enters there: inputs with NaN, a division by zero, a logarithm of zero, or float16",
     )
 

@@ -1,17 +1,16 @@
 """What the gradient tells on its way back, and the forward scale that belongs to it."""
 
 from collections.abc import Sequence
-from math import exp, isfinite, log, prod
+from itertools import pairwise
+from math import exp, inf, isfinite, log, prod
 from statistics import median
 
 from residua.diagnostics.diagnosis import Diagnosis
-from residua.diagnostics.gradients import GradientFlow
-from residua.diagnostics.rules.rule import Seen, rule, times
+from residua.diagnostics.gradients import HEALTHY, GradientFlow
+from residua.diagnostics.rules.rule import WHOLE, Seen, rule, times
 
-VANISHED = 1e-3
-"""Ratio of the gradient's norm at the first place to that at the last, below which the first layers hardly learn."""
-EXPLODED = 1e3
-"""The same above which a rate that suits the last layers is too large for the first."""
+VANISHED, EXPLODED = HEALTHY
+"""Ratio of the gradient's norm at the first place to that at the last."""
 SCALED = 0.9
 """Median over the blocks of what a shortcut passes of the gradient."""
 SCALED_AWAY = 0.1
@@ -22,7 +21,7 @@ DEEP = 20
 """Weighted layers from which plain networks train worse than shallower ones (He et al. 2015, Fig. 1 and 6: 20 does, 56
 does not)."""
 PLAIN_RATIO = 30.0
-"""Gradient ratio, either way, of a deep plain network: with batch norm (π/(π − 1))^(L/2) is 50 for 20 layers."""
+"""Gradient ratio, either way, of a deep plain network: with batch norm (π/(π − 1))^(L/2) is 46 for 20 layers."""
 
 
 @rule(
@@ -94,7 +93,7 @@ def wrong_initialisation(diagnosis: Diagnosis) -> Seen | None:
         + (f", gradients by {times(backward)}" if backward != 1.0 else ""),
         measured=forward,
         predicted=1.0,
-        where=diagnosis.signals.layer_deviations[0][0] if deviations else "the whole network",
+        where=diagnosis.signals.layer_deviations[0][0] if deviations else WHOLE,
         remedy="initialise every layer with nn.init.kaiming_normal_(weight, nonlinearity='relu') and its bias with 0 "
         "(nn.init.xavier_normal_ for tanh), the last layer of each branch with 0, or put a norm behind each layer",
     )
@@ -180,5 +179,5 @@ def _leaves(flow: GradientFlow, low: float, high: float) -> bool:
 
 def _factor(values: Sequence[float]) -> float:
     """Returns the median factor from one value to the next; 1 for fewer than three."""
-    steps = [log(b / a) for a, b in zip(values, values[1:], strict=False) if 0 < a < float("inf") > b > 0]
+    steps = [log(b / a) for a, b in pairwise(values) if 0 < a < inf and 0 < b < inf]
     return exp(median(steps)) if len(steps) >= 2 else 1.0
