@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 EXAMPLES = 640
@@ -35,13 +36,22 @@ class Plan:
     colours: bool = False
     """Synthetic colour images in place of digits."""
     optimizer: str = "sgd"
+    rate: float = 1.0
+    """Learning rate over the usual one."""
+    unit_range: bool = False
+    """Inputs of 0 to 1 in place of mean 0 and standard deviation 1."""
+    trained: int = 0
+    """Steps that it has learned for before it is looked at."""
 
     def __str__(self) -> str:
         kind = f"{'residual' if self.residual else 'plain'} {'convolutional' if self.convolutional else 'perceptron'}"
         norm = "batch norm" if self.norm else "no norm"
         data = "colours" if self.colours else "digits"
         size = f"{self.depth} layers of {self.width}"
-        return f"{kind}, {size}, {self.activation}, {norm}, {data}, {self.optimizer}, seed {self.seed}"
+        more = (", inputs 0 to 1" if self.unit_range else "") + (
+            f", after {self.trained} steps" if self.trained else ""
+        )
+        return f"{kind}, {size}, {self.activation}, {norm}, {data}, {self.optimizer} × {self.rate:g}{more}"
 
 
 @dataclass(kw_only=True)
@@ -103,7 +113,7 @@ def build(plan: Plan) -> nn.Sequential:
 
 
 def data(plan: Plan) -> tuple[Tensor, Tensor]:
-    """Returns inputs of mean 0 and standard deviation 1, and labels of ten classes."""
+    """Returns inputs, and labels of ten classes."""
     generator = np.random.default_rng(plan.seed)
     if plan.colours:
         labels = generator.integers(0, 10, EXAMPLES)
@@ -112,16 +122,19 @@ def data(plan: Plan) -> tuple[Tensor, Tensor]:
     else:
         from sklearn.datasets import load_digits
 
-        digits = load_digits()
-        chosen = generator.permutation(len(digits.images))[:EXAMPLES]
-        inputs, labels = digits.images[chosen, None], digits.target[chosen]
-    inputs = (inputs - inputs.mean()) / inputs.std()
+        images, targets = load_digits(return_X_y=True)
+        chosen = generator.permutation(len(images))[:EXAMPLES]
+        inputs, labels = images[chosen].reshape(-1, 1, 8, 8), targets[chosen]
+    if plan.unit_range:
+        inputs = (inputs - inputs.min()) / (inputs.max() - inputs.min())
+    else:
+        inputs = (inputs - inputs.mean()) / inputs.std()
     return torch.tensor(inputs, dtype=torch.float32), torch.tensor(labels, dtype=torch.int64)
 
 
 def optimizer_of(plan: Plan, module: nn.Module, *, rate: float = 1.0, decay: float = 1.0) -> Optimizer:
     """Returns the plan's optimizer, its learning rate and its weight decay times factors."""
-    parameters = list(module.parameters())
+    parameters, rate = list(module.parameters()), rate * plan.rate
     if plan.optimizer == "sgd":
         return SGD(parameters, lr=0.02 * rate, momentum=0.9, weight_decay=5e-4 * decay)
     if plan.optimizer == "adam":
@@ -169,6 +182,20 @@ def subject(plan: Plan, fault: str) -> Subject:
     return Subject(
         plan=plan, fault=fault, module=module, inputs=inputs, labels=labels, optimizer=optimizer_of(plan, module)
     )
+
+
+def healthy(plan: Plan, fault: str) -> Subject:
+    """Returns a healthy network, of more kinds than those that faults are put into; every third has begun to learn."""
+    draw = random.Random(plan.seed)
+    changes = {"rate": draw.choice((0.5, 1.0, 2.0)), "unit_range": draw.random() < 0.25}
+    made = subject(replace(plan, **changes, trained=draw.choice((0, 0, 60))), fault)
+    order = torch.Generator().manual_seed(plan.seed)
+    for _ in range(made.plan.trained):
+        places = torch.randperm(EXAMPLES, generator=order)[:64]
+        made.optimizer.zero_grad()
+        functional.cross_entropy(made.module(made.inputs[places]), made.labels[places]).backward()
+        made.optimizer.step()
+    return made
 
 
 def _norm_in_eval(plan: Plan, fault: str) -> Subject:
@@ -239,7 +266,7 @@ def _softmax(plan: Plan, fault: str) -> Subject:
 
 
 FAULTS: dict[str, tuple[Callable[[Plan, str], Subject], tuple[str, ...]]] = {
-    "healthy": (subject, ()),
+    "healthy": (healthy, ()),
     "stack of sigmoids": (
         _of_plan(lambda plan: deep(plan, 6, 30, norm=False, activation="sigmoid")),
         ("sigmoid activations", "saturated activations"),

@@ -31,8 +31,8 @@ def test_a_frozen_layer_is_a_warning_and_nothing_but_frozen_ones_serious():
     assert from_first_step.frozen_layers(diagnosis(first_step=step())) is None
 
 
-@pytest.mark.parametrize(("share", "found"), [(0.21, True), (0.19, False), (0.0, False), (None, False)])
-def test_decay_that_makes_a_fifth_of_the_step_is_found(share, found):
+@pytest.mark.parametrize(("share", "found"), [(0.06, True), (0.04, False), (0.0, False), (None, False)])
+def test_decay_that_makes_a_twentieth_of_the_step_is_found(share, found):
     judged = from_first_step.weight_decay_too_strong(diagnosis(first_step=step(decay_share=share), questions=asked()))
     assert (judged is not None) == found
 

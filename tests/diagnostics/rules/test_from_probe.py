@@ -1,6 +1,6 @@
 """The rules of short trainings, at both sides of their thresholds."""
 
-from math import inf, log, nan
+from math import log, nan
 
 import pytest
 
@@ -12,17 +12,16 @@ def judged(rule, **changes):
     return rule(diagnosis(questions=asked(**changes)))
 
 
-@pytest.mark.parametrize("ratios", [(0.11,), (0.2, 1e-9, 0.2), (nan, nan, 0.0), (inf, 0.5)])
+@pytest.mark.parametrize("ratios", [(0.11,), (0.2, 1e-9, 0.2), (nan, nan, 0.0), (0.0, 0.0, 0.0, 0.5, 0.6)])
 def test_a_first_step_that_replaces_the_weights_is_found(ratios):
-    """The median is what counts: one tensor more or less does not."""
+    """The median of what moves is what counts: layers of a zero-initialised branch do not, at first."""
     found = judged(from_probe.update_too_large, updates=updates(*ratios))
     assert found is not None
     assert found.severity == "serious"
 
 
-@pytest.mark.parametrize("ratios", [(), (0.09,), (1e-3, 5.0, 1e-3), (inf, 1e-3)])
+@pytest.mark.parametrize("ratios", [(), (0.09,), (1e-3, 0.09, 1e-3), (0.0, 0.0, 0.0)])
 def test_other_steps_are_not_too_large(ratios):
-    """A tensor that was zero has no ratio, or an infinite one, and says nothing."""
     assert judged(from_probe.update_too_large, updates=updates(*ratios)) is None
 
 

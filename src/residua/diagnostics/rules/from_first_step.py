@@ -3,8 +3,8 @@
 from residua.diagnostics.diagnosis import Diagnosis
 from residua.diagnostics.rules.rule import Seen, rule
 
-DECAYED = 0.2
-"""Share of the first step that is weight decay."""
+DECAYED = 0.05
+"""Share of the first step that is weight decay; usual are 0.001 to 0.02 (docs/faults.md)."""
 LEARNED_LOSS = 0.5
 """Share of ln k below which a loss belongs to a network that has learned, whose gradient decay may well balance."""
 

@@ -9,7 +9,11 @@ from residua.diagnostics.questions import Questions
 from residua.diagnostics.rules.rule import Seen, rule, times
 
 UPDATE_TOO_LARGE, UPDATE_TOO_SMALL = 0.1, 1e-6
-"""Median over the tensors of ‖w′ − w‖ / ‖w‖ at the first step; about 1e-3 is usual."""
+"""Median of ‖w′ − w‖ / ‖w‖ at the first step, over the tensors that the step moves; healthy networks have 1e-4 to
+0.05 (docs/faults.md)."""
+MOVED = 0.01
+"""Share of the largest such ratio below which a tensor counts as not moved: in a zero-initialised branch the layers
+before the last get no gradient at first, but for decay."""
 FIRST_LOSS_OFF = 2.0
 """First loss over ln k."""
 MEMORISED = 0.5
@@ -152,9 +156,9 @@ def inputs_do_not_matter(diagnosis: Diagnosis) -> Seen | None:
 
 
 def _update(asked: Questions | None) -> float | None:
-    """Returns the median ratio over the tensors that are not zero; infinite where steps are no numbers."""
-    ratios = [one.ratio for one in asked.updates if one.ratio != inf] if asked else []
-    return median(map(_number, ratios)) if ratios else None
+    """Returns the median ratio over the tensors that are moved; infinite where steps are no numbers."""
+    ratios = [_number(one.ratio) for one in asked.updates] if asked else []
+    return median(one for one in ratios if one >= MOVED * max(ratios)) if ratios else None
 
 
 def _of(ratio: float) -> str:
