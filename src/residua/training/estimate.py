@@ -204,8 +204,12 @@ def _seconds(course: Course, per_step: float) -> float:
 
 
 def _quicker(plan: Plan, seconds: float) -> tuple[str, float] | None:
-    """Returns the first network on the ladder, the most accurate first, that takes much less time than this one."""
-    if seconds < _WORTH_NAMING_SECONDS:
+    """Returns the first network on the ladder, the most accurate first, that takes much less time than this one.
+
+    None where the user named weights, which belong to one network.
+    """
+    named = plan.start is not None and plan.asked.weights is not None
+    if seconds < _WORTH_NAMING_SECONDS or named:
         return None
     look = plan.dataset.preprocessing
     steps = choice.fine_tuned(plan.side) if plan.start else choice.ladder(plan.side)

@@ -267,7 +267,15 @@ def _wherever(decided: Plan) -> TrainSpec:
     root = None if asked.data_root is None else str(Path(asked.data_root).expanduser().resolve())
     named = asked.source in sources.names()
     source = asked.source if named else str(Path(asked.source).expanduser().resolve())
-    return replace(asked, source=source, data_root=root, recipe=decided.recipe.name)
+    settings = tuple(map(_whole_cache, asked.settings))
+    return replace(asked, source=source, data_root=root, recipe=decided.recipe.name, settings=settings)
+
+
+def _whole_cache(setting: str) -> str:
+    """Returns a setting with a whole path where it says in which folder decoded images are kept."""
+    name, _, value = setting.partition("=")
+    keeps = name.strip() == "data.cache" and value.strip() not in ("", "none")
+    return f"{name}={Path(value.strip()).expanduser().resolve()}" if keeps else setting
 
 
 def _start_card(decided: Plan) -> dict[str, Any] | None:
