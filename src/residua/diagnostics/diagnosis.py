@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any, final
 
-
 from residua.diagnostics import sizes
 from residua.diagnostics.additive import AdditiveCheck, additive_check
 from residua.diagnostics.case import Case, undisturbed
@@ -112,9 +111,7 @@ def diagnose(
         BadSetting: If there is no part of a name, with the nearest.
         BadNetwork: If the forward pass fails.
     """
-    for name in only:
-        if name not in PARTS:
-            raise BadSetting(unknown("part of a diagnosis", name, PARTS))
+    check_parts(only)
     walk, pace = _walked(case), Pace.measured(case)
     chosen = sizes.full(pace, walk, only) if only else sizes.within_a_minute(pace, walk)
     found, failed = _measured(case, chosen, told)
@@ -133,6 +130,17 @@ def diagnose(
 
     findings = sorted(judge(measured), key=lambda one: _GRAVEST_FIRST.index(one.severity))
     return replace(measured, findings=tuple(findings))
+
+
+def check_parts(names: Sequence[str]) -> None:
+    """Refuses a name that no part has.
+
+    Raises:
+        BadSetting: With the nearest.
+    """
+    for name in names:
+        if name not in PARTS:
+            raise BadSetting(unknown("part of a diagnosis", name, PARTS))
 
 
 def _measured(

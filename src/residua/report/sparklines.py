@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite, log10
 from typing import final
 
@@ -21,11 +22,10 @@ _NAME, _NUMBER = 27, 9
 @final
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """Numbers along something, input first."""
+    """Numbers along the depth, input first, or along lags, lengths or steps."""
 
     name: str
     values: tuple[float, ...]
-    along: str = "depth"
     logarithmic: bool = False
     predicted: str = ""
 
@@ -97,7 +97,7 @@ def _gathered(values: Sequence[float], width: int, logarithmic: bool) -> list[fl
     if len(values) <= width:
         return list(values)
     bounds = [len(values) * i // width for i in range(width + 1)]
-    return [_mean(values[a:b], logarithmic) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [_mean(values[a:b], logarithmic) for a, b in pairwise(bounds)]
 
 
 def _mean(values: Sequence[float], logarithmic: bool) -> float:
@@ -164,8 +164,8 @@ def _of_stages(found: Diagnosis) -> list[Series]:
 def _of_lines(found: Diagnosis) -> list[Series]:
     rows = []
     if found.shattering is not None:
-        rows.append(_series("gradient along a line, r", found.shattering.autocorrelation, along="lag"))
-        rows.append(_series("  brown noise, r", found.shattering.brown, along="lag"))
+        rows.append(_series("gradient along a line, r", found.shattering.autocorrelation))
+        rows.append(_series("  brown noise, r", found.shattering.brown))
     if found.paths is not None:
         paths = found.paths
         mean = f"binomial {measure(paths.binomial_mean)}"
@@ -191,10 +191,8 @@ def _of_questions(found: Diagnosis) -> list[Series]:
         ("loss, inputs blanked", asked.blanked, "stays above"),
         ("loss, labels permuted", asked.permuted, "stays above"),
     ]
-    return [_series(name, values, along="step", predicted=said) for name, values, said in named if values]
+    return [_series(name, values, predicted=said) for name, values, said in named if values]
 
 
-def _series(
-    name: str, values: Sequence[float], *, along: str = "depth", logarithmic: bool = False, predicted: str = ""
-) -> Series:
-    return Series(name=name, values=tuple(values), along=along, logarithmic=logarithmic, predicted=predicted)
+def _series(name: str, values: Sequence[float], *, logarithmic: bool = False, predicted: str = "") -> Series:
+    return Series(name=name, values=tuple(values), logarithmic=logarithmic, predicted=predicted)
