@@ -153,7 +153,7 @@ def _named(what: Any, sourced: bool, asked: TrainSpec, progress: Progress) -> _O
 
 
 def _planned(asked: TrainSpec, progress: Progress) -> tuple[Plan, tuple[str, ...]]:
-    """Returns what `residua train` would do; small images are enlarged for a network for photographs, and it is said."""
+    """Returns what `residua train` would do; where images are too small for the network, they are enlarged."""
     try:
         return plan(asked, progress=progress), ()
     except BadNetwork:

@@ -1,5 +1,7 @@
 """What the page of a diagnosis says of a run's record, and of what flows back and forth in one pass."""
 
+from collections.abc import Iterator
+
 from residua.diagnostics.additive import AdditiveCheck
 from residua.diagnostics.diagnosis import RunFacts
 from residua.diagnostics.gradients import GradientFlow
@@ -39,33 +41,26 @@ def gradients(flow: GradientFlow) -> Section:
     """Says how the gradient changes on its way back, and whether that is as predicted, and whether healthy."""
     where = "additions" if flow.along == "additions" else "layers"
     low, high = flow.per_layer_interval
-    drawings = [
-        Drawing(
-            name="gradients",
-            draw=lambda: along.gradient_flow(flow),
-            label="Gradient norm over the depth, on a logarithmic axis",
-            wide=True,
-        )
-    ]
-    if any(place.weights is not None for place in flow.places):
-        drawings.append(
-            Drawing(
-                name="weight-gradients",
-                draw=lambda: along.weight_gradients(flow),
-                label="Norm of each layer's gradient over the norm of its weights, over the depth",
-            )
-        )
     return Section(
         name="gradients",
         title="The gradient, layer by layer",
         says=f"On its way back the gradient changes by ×{measure(flow.per_layer)} a layer "
         f"(95 % interval {measure(low)} to {measure(high)}) over {plural(flow.layers, 'layer')}.",
-        caption=f"Norm of the gradient of one example’s loss by a place’s output, root mean square over "
-        f"{plural(flow.examples, 'example')}; unit: loss (nats for a cross-entropy) a unit of the output. The line is the median of "
-        f"{plural(len(flow.ratio.values), 'batch', 'batches')}, the band from the smallest to the largest. The change a layer is a Theil–Sen fit over the {where}.",
-        drawings=tuple(drawings),
+        caption="Norm of the gradient of one example’s loss by a place’s output, root mean square over "
+        f"{plural(flow.examples, 'example')}; unit: loss (nats for a cross-entropy) a unit of the output. The line is "
+        f"the median of {plural(len(flow.ratio.values), 'batch', 'batches')}, the band from the smallest to the "
+        f"largest. The change a layer is a Theil–Sen fit over the {where}.",
+        drawings=tuple(_gradient_drawings(flow)),
         tables=(_ratio(flow), _places(flow)),
     )
+
+
+def _gradient_drawings(flow: GradientFlow) -> Iterator[Drawing]:
+    label = "Gradient norm over the depth, on a logarithmic axis"
+    yield Drawing(name="gradients", draw=lambda: along.gradient_flow(flow), label=label, wide=True)
+    if any(place.weights is not None for place in flow.places):
+        label = "Norm of each layer's gradient over the norm of its weights, over the depth"
+        yield Drawing(name="weight-gradients", draw=lambda: along.weight_gradients(flow), label=label)
 
 
 def _ratio(flow: GradientFlow) -> Rows:
@@ -102,47 +97,45 @@ def _places(flow: GradientFlow) -> Rows:
 
 def signals(found: Signals) -> Section:
     """Says how large the stream grows, and which units are dead."""
-    stream, activations = found.stream, found.activations
-    said = []
-    if not found.is_finite:
-        said.append(f"Numbers stop being finite at {found.first_bad}.")
-    if stream:
-        first, last = stream[0], stream[-1]
-        ahead = "" if last.predicted_variance is None else f", predicted {measure(last.predicted_variance)}"
-        said.append(
-            f"The stream’s variance goes from {measure(first.variance)} to {measure(last.variance)}{ahead}, over "
-            f"{plural(len(stream), 'addition')}; the last branch’s share of it is {percent(last.share_of_variance)}."
-        )
-    if activations:
-        worst = max(activations, key=lambda one: one.dead)
-        said.append(f"Most dead units: {percent(worst.dead)} of the {count(worst.units)} in {worst.name or worst.op}.")
-    drawings = []
-    if stream:
-        drawings += [
-            Drawing(name="variance", draw=lambda: along.stream_variance(found), label="Variance of the stream"),
-            Drawing(name="share", draw=lambda: along.branch_share(found), label="Share of the branch in the stream"),
-        ]
-    if activations:
-        drawings.append(Drawing(name="dead-units", draw=lambda: along.dead_units(found), label="Share of dead units"))
-    if found.layer_deviations:
-        drawings.append(
-            Drawing(
-                name="deviations",
-                draw=lambda: along.layer_deviations(found),
-                label="Standard deviation of each layer's output",
-            )
-        )
     return Section(
         name="signals",
         title="The signal on its way forward",
-        says=" ".join(said) or "Nothing along the way could be measured.",
-        caption=f"Inputs have mean {measure(found.input_mean)} and standard deviation {measure(found.input_deviation)}, "
-        f"outputs standard deviation {measure(found.output_deviation)}. Variance: of a channel over examples and positions, mean over the channels, in "
-        "squared units of the stream. A dead unit is 0 for all examples and positions; a saturated output lies where "
-        "the derivative is below a twentieth of its largest.",
-        drawings=tuple(drawings),
+        says=" ".join(_signals_say(found)) or "Nothing along the way could be measured.",
+        caption=f"Inputs have mean {measure(found.input_mean)} and standard deviation "
+        f"{measure(found.input_deviation)}, outputs standard deviation {measure(found.output_deviation)}. Variance: of "
+        "a channel over examples and positions, mean over the channels, in squared units of the stream. A dead unit is "
+        "0 for all examples and positions; a saturated output lies where the derivative is below a twentieth of its "
+        "largest.",
+        drawings=tuple(_signal_drawings(found)),
         tables=tuple(table for table in _signal_tables(found) if table.cells),
     )
+
+
+def _signals_say(found: Signals) -> Iterator[str]:
+    if not found.is_finite:
+        yield f"Numbers stop being finite at {found.first_bad}."
+    if found.stream:
+        first, last = found.stream[0], found.stream[-1]
+        ahead = "" if last.predicted_variance is None else f", predicted {measure(last.predicted_variance)}"
+        yield (
+            f"The stream’s variance goes from {measure(first.variance)} to {measure(last.variance)}{ahead}, over "
+            f"{plural(len(found.stream), 'addition')}; the last branch’s share of it is "
+            f"{percent(last.share_of_variance)}."
+        )
+    if found.activations:
+        worst = max(found.activations, key=lambda one: one.dead)
+        yield f"Most dead units: {percent(worst.dead)} of the {count(worst.units)} in {worst.name or worst.op}."
+
+
+def _signal_drawings(found: Signals) -> Iterator[Drawing]:
+    if found.stream:
+        yield Drawing(name="variance", draw=lambda: along.stream_variance(found), label="Variance of the stream")
+        yield Drawing(name="share", draw=lambda: along.branch_share(found), label="Share of the branch in the stream")
+    if found.activations:
+        yield Drawing(name="dead-units", draw=lambda: along.dead_units(found), label="Share of dead units")
+    if found.layer_deviations:
+        label = "Standard deviation of each layer's output"
+        yield Drawing(name="deviations", draw=lambda: along.layer_deviations(found), label=label)
 
 
 def _signal_tables(found: Signals) -> tuple[Rows, ...]:
@@ -210,7 +203,8 @@ def additive(found: AdditiveCheck) -> Section:
         name="additive",
         title="Whether gradients add up",
         says=bad if failed else good,
-        caption=f"He et al. 2016, Eq. 5, by independent products in {found.precision}: norms of gradients by the block’s input; errors "
-        f"are relative, without unit, and may be {measure(found.tolerance)} and, of the slope, {measure(found.slope_tolerance)}.",
+        caption=f"He et al. 2016, Eq. 5, by independent products in {found.precision}: norms of gradients by the "
+        f"block’s input. Errors are relative, without unit; at most {measure(found.tolerance)} is allowed, and "
+        f"{measure(found.slope_tolerance)} of the slope.",
         tables=(Rows(caption="Every block", columns=columns, cells=cells),),
     )

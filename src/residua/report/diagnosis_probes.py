@@ -1,6 +1,7 @@
 """What the page of a diagnosis says of its probes: lines of inputs, paths, stages, lesions, short trainings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from statistics import median
 
 from residua.diagnostics.estimation import Estimation
 from residua.diagnostics.information import Information
@@ -23,10 +24,11 @@ def shattering(found: Shattering) -> Section:
     return Section(
         name="shattering",
         title="Whether gradients shatter",
-        says=f"At lag {found.lags[0] if found.lags else 1} the gradient’s autocorrelation is {measure(first)}; white noise has {measure(white)}, "
-        f"brown noise {measure(brown)}.",
+        says=f"At lag {found.lags[0] if found.lags else 1} the gradient’s autocorrelation is {measure(first)}; white "
+        f"noise has {measure(white)}, brown noise {measure(brown)}.",
         caption=f"Of the gradient by the input along a line of {found.points} inputs (Balduzzi et al. 2017). Near "
-        "white noise, neighbouring inputs ask for unrelated steps; near brown noise the gradient is smooth. Correlations have no unit.",
+        "white noise, neighbouring inputs ask for unrelated steps; near brown noise the gradient is smooth. "
+        "Correlations have no unit.",
         drawings=(
             Drawing(
                 name="shattering",
@@ -45,8 +47,8 @@ def paths(found: PathLengths) -> Section:
     return Section(
         name="paths",
         title="Through which paths the gradient comes",
-        says=f"The gradient comes through {measure(found.mean_length)} of {found.blocks} branches on average; were all paths "
-        f"alike, it would be {measure(found.binomial_mean)}.",
+        says=f"The gradient comes through {measure(found.mean_length)} of {found.blocks} branches on average; were "
+        f"all paths alike, it would be {measure(found.binomial_mean)}.",
         caption="Norm of the gradient by the input through one path of each length, times the number of such paths "
         "(Veit et al. 2016, Fig. 6). A path takes the branch or the shortcut at every addition.",
         drawings=(
@@ -88,9 +90,11 @@ def information(found: Information) -> Section:
     return Section(
         name="information",
         title="What is left of the input",
-        says=f"A linear read-out finds the input again with R² {measure(first.r2)} at {first.name} and {measure(last.r2)} at {last.name}.",
-        caption=f"Held-out R² of a ridge regression from each place to the input at 8 × 8 pixels, on {plural(found.examples, 'example')}: "
-        "1 is all, 0 nothing; no unit. A classifier may forget: low at the end alone is no fault.",
+        says=f"A linear read-out finds the input again with R² {measure(first.r2)} at {first.name} and "
+        f"{measure(last.r2)} at {last.name}.",
+        caption="Held-out R² of a ridge regression from each place to the input at 8 × 8 pixels, on "
+        f"{plural(found.examples, 'example')}: 1 is all, 0 nothing; no unit. A classifier may forget: low at the end "
+        "alone is no fault.",
         drawings=(
             Drawing(
                 name="information",
@@ -110,32 +114,39 @@ def information(found: Information) -> Section:
 
 def lesions(found: Lesions) -> Section:
     """Says which blocks matter."""
-    said = f"The whole network has {_amount(found, found.whole)}"
-    said += "." if found.chance is None else f", chance {_amount(found, found.chance)}."
-    if found.single:
-        worst = max(found.single, key=lambda one: one.error)
-        middle = sorted(one.error for one in found.single)[len(found.single) // 2]
-        said += (
-            f" Without one block the median is {_amount(found, middle)}; most is lost without "
-            f"{' + '.join(worst.names)}: {_amount(found, worst.error)}."
-        )
     kind = "held-out examples" if found.held_out else "examples that it may have learned from"
-    drawings = []
-    if found.single:
-        label = f"{found.quantity.capitalize()} after each block was removed, along the depth"
-        drawings.append(Drawing(name="lesions", draw=lambda: curves.blocks_that_matter(found), label=label, wide=True))
-    if found.several or found.swapped:
-        label = f"{found.quantity.capitalize()} over the number of blocks removed or exchanged"
-        drawings.append(Drawing(name="many-lesions", draw=lambda: curves.many_lesions(found), label=label))
+    what = "Share of wrong answers" if found.quantity == "error" else "Mean loss"
     return Section(
         name="lesions",
         title="Which blocks matter",
-        says=said,
-        caption=f"{'Share of wrong answers' if found.quantity == 'error' else 'Mean loss'} on {count(found.examples)} {kind} with blocks removed, so that "
-        "only the shortcut is left, or pairs of one shape exchanged (Veit et al. 2016). Recalibrated: with batch norms’ statistics taken anew.",
-        drawings=tuple(drawings),
+        says=" ".join(_lesions_say(found)),
+        caption=f"{what} on {count(found.examples)} {kind} with blocks removed, so that only the shortcut is left, or "
+        "pairs of one shape exchanged (Veit et al. 2016). Recalibrated: with batch norms’ statistics taken anew.",
+        drawings=tuple(_lesion_drawings(found)),
         tables=tuple(table for table in _lesion_tables(found) if table.cells),
     )
+
+
+def _lesions_say(found: Lesions) -> Iterator[str]:
+    chance = "" if found.chance is None else f", chance {_amount(found, found.chance)}"
+    yield f"The whole network has {found.quantity} {_amount(found, found.whole)}{chance}."
+    if found.single:
+        worst = max(found.single, key=lambda one: one.error)
+        middle = median(one.error for one in found.single)
+        yield (
+            f"Without one block the median is {_amount(found, middle)}; most is lost without "
+            f"{' + '.join(worst.names)}: {_amount(found, worst.error)}."
+        )
+
+
+def _lesion_drawings(found: Lesions) -> Iterator[Drawing]:
+    quantity = found.quantity.capitalize()
+    if found.single:
+        label = f"{quantity} after each block was removed, along the depth"
+        yield Drawing(name="lesions", draw=lambda: curves.blocks_that_matter(found), label=label, wide=True)
+    if found.several or found.swapped:
+        label = f"{quantity} over the number of blocks removed or exchanged"
+        yield Drawing(name="many-lesions", draw=lambda: curves.many_lesions(found), label=label)
 
 
 def _lesion_tables(found: Lesions) -> tuple[Rows, ...]:
@@ -159,37 +170,47 @@ def _lesion_tables(found: Lesions) -> tuple[Rows, ...]:
 
 def questions(found: Questions) -> Section:
     """Says what short trainings on copies answer."""
-    expected = "" if found.expected_first_loss is None else f"; {measure(found.expected_first_loss)} is expected"
-    said = f"The first loss is {measure(found.first_loss)}{expected}."
-    if found.overfit:
-        said += (
-            f" One batch of {plural(found.overfit_examples, 'example')} learned for {plural(found.steps, 'step')} "
-            f"ends at {measure(found.overfit[-1])}."
-        )
-    if found.learned and found.blanked:
-        said += f" The examples as they are end at {measure(found.learned[-1])}, blank inputs at {measure(found.blanked[-1])}"
-        said += f", permuted labels at {measure(found.permuted[-1])}." if found.permuted else "."
-    drawings = [Drawing(name="small-batch", draw=lambda: curves.small_batch(found), label="Loss on one small batch")]
-    if found.learned or found.blanked or found.permuted:
-        drawings.append(
-            Drawing(name="trainings", draw=lambda: curves.short_trainings(found), label="Losses of short trainings")
-        )
-    if found.updates:
-        drawings.append(
-            Drawing(name="updates", draw=lambda: curves.first_updates(found), label="Size of the first step")
-        )
     cells = tuple((one.name, measure(one.ratio)) for one in found.updates)
+    columns = ("tensor", "step over weights")
     return Section(
         name="questions",
         title="What a short training says",
-        says=said,
-        caption=f"Trained on copies with {found.optimizer}; losses are means over examples (nats for a cross-entropy). The first "
-        "step over the weights is a ratio of norms, without unit; about a thousandth is usual.",
-        drawings=tuple(drawings),
-        tables=(Rows(caption="The first step, tensor by tensor", columns=("tensor", "step over weights"), cells=cells),)
-        if cells
-        else (),
+        says=" ".join(_questions_say(found)),
+        caption=f"Trained on copies with {found.optimizer}; losses are means over examples (nats for a cross-entropy). "
+        "The first step over the weights is a ratio of norms, without unit; about a thousandth is usual.",
+        drawings=tuple(_question_drawings(found)),
+        tables=(Rows(caption="The first step, tensor by tensor", columns=columns, cells=cells),) if cells else (),
     )
+
+
+def _questions_say(found: Questions) -> Iterator[str]:
+    expected = "" if found.expected_first_loss is None else f"; {measure(found.expected_first_loss)} is expected"
+    yield f"The first loss is {measure(found.first_loss)}{expected}."
+    if found.overfit:
+        yield (
+            f"One batch of {plural(found.overfit_examples, 'example')} learned for {plural(found.steps, 'step')} ends "
+            f"at {measure(found.overfit[-1])}."
+        )
+    ends = [
+        (what, losses[-1])
+        for what, losses in (
+            ("the examples as they are", found.learned),
+            ("blank inputs", found.blanked),
+            ("permuted labels", found.permuted),
+        )
+        if losses
+    ]
+    if ends:
+        yield f"Short trainings end at {', '.join(f'{measure(loss)} on {what}' for what, loss in ends)}."
+
+
+def _question_drawings(found: Questions) -> Iterator[Drawing]:
+    yield Drawing(name="small-batch", draw=lambda: curves.small_batch(found), label="Loss on one small batch")
+    if found.learned or found.blanked or found.permuted:
+        label = "Losses of short trainings on the examples, on blank inputs, on permuted labels"
+        yield Drawing(name="trainings", draw=lambda: curves.short_trainings(found), label=label)
+    if found.updates:
+        yield Drawing(name="updates", draw=lambda: curves.first_updates(found), label="Size of the first step")
 
 
 def _amount(found: Lesions, value: float | None) -> str:

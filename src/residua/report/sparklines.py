@@ -14,9 +14,9 @@ from residua.report.numbers import measure
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _GAP = "·"
 """Where there is no finite number."""
-_WIDTH = 24
+_WIDTH = 20
 _LINE = 80
-_NAME, _NUMBER = 27, 9
+_NAME, _NUMBER = 25, 8
 
 
 @final
@@ -64,7 +64,7 @@ def series_lines(found: Diagnosis) -> list[str]:
     rows = series_of(found)
     if not rows:
         return []
-    head = f"{'':{_NAME}}{'first':>{_NUMBER}}  {'':{_WIDTH}}  {'last':<{_NUMBER}}predicted"
+    head = f"{'':{_NAME}}{'first':>{_NUMBER}}  {'':{_WIDTH}}  {'last':<{_NUMBER}} predicted"
     return [head.rstrip(), *(_row(one) for one in rows)]
 
 
@@ -89,7 +89,7 @@ def _row(one: Series) -> str:
     first, last = one.values[0], one.values[-1]
     drawn = sparkline(one.values, logarithmic=one.logarithmic)
     name = one.name if len(one.name) < _NAME else f"{one.name[: _NAME - 2]}…"
-    line = f"{name:{_NAME}}{measure(first):>{_NUMBER}}  {drawn:{_WIDTH}}  {measure(last):<{_NUMBER}}{one.predicted}"
+    line = f"{name:{_NAME}}{measure(first):>{_NUMBER}}  {drawn:{_WIDTH}}  {measure(last):<{_NUMBER}} {one.predicted}"
     return line.rstrip()[:_LINE]
 
 
@@ -144,7 +144,7 @@ def _of_signals(found: Diagnosis) -> list[Series]:
         ("dead units, share", [one.dead for one in found.signals.activations], None, False),
     ]
     return [
-        _series(name, values, logarithmic=scaled, predicted="" if end is None else f"{measure(end)} at the end")
+        _series(name, values, logarithmic=scaled, predicted="" if end is None else f"{measure(end)} at end")
         for name, values, end, scaled in rows
         if values
     ]
@@ -153,7 +153,7 @@ def _of_signals(found: Diagnosis) -> list[Series]:
 def _of_stages(found: Diagnosis) -> list[Series]:
     stages = [] if found.estimation is None else found.estimation.stages
     rows = [
-        _series(f"cosine to the end, stage {number}", one.cosines, predicted="rises to 1")
+        _series(f"cosine to end, stage {number}", one.cosines, predicted="rises to 1")
         for number, one in enumerate(stages, 1)
     ]
     if found.information is not None:
