@@ -207,6 +207,14 @@ def undisturbed(module: nn.Module) -> Iterator[nn.Module]:
             one.requires_grad_(needs)
 
 
+def reseed(device: torch.device, seed: int) -> None:
+    """Seeds what modules on a device draw from, within `undisturbed`, which puts the state back."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
 @contextlib.contextmanager
 def as_passes(module: nn.Module) -> Iterator[None]:
     """Turns a forward pass that fails into one line.

@@ -247,13 +247,13 @@ def planned(
             "put the images back, or train anew with `residua train`"
         )
     kept_recipe = configuration.from_json(Recipe, run.read("recipe"))
-    bfloat16 = machine.precision(kept_recipe.precision, decided.device) == "bfloat16" if trains else decided.bfloat16
+    precision = machine.precision(kept_recipe.precision, decided.device) if trains else decided.precision
     seen = configuration.from_json(Preprocessing, run.read("data")["preprocessing"])
     return replace(
         decided,
         epochs=int(kept["epochs"]),
         recipe=kept_recipe,
-        bfloat16=bfloat16,
+        precision=precision,
         said=(kept["headline"], *kept["notes"]),
         network_name=kept["network"],
         reason=kept["reason"],
