@@ -25,34 +25,15 @@ import torch
 from faulty_networks import FAULTS, make
 
 from residua.diagnostics.case import opened
-from residua.diagnostics.diagnosis import Diagnosis
-from residua.diagnostics.first_step import first_step
-from residua.diagnostics.gradients import gradient_flow
-from residua.diagnostics.questions import questions
+from residua.diagnostics.diagnosis import Diagnosis, diagnose
 from residua.diagnostics.rules import judge
-from residua.diagnostics.signals import signals
-
-STEPS = 40
 
 
 def diagnosed(fault: str, number: int) -> tuple[str, Diagnosis]:
     """Measures what the rules read of a batch and of short trainings."""
     made = make(fault, number)
-    case = opened(made.module, made.inputs, made.labels, optimizer=made.optimizer)
-    layers = sum(isinstance(one, (torch.nn.Linear, torch.nn.Conv2d)) for one in made.module.modules())
-    return str(made.plan), Diagnosis(
-        name=f"{fault} {number}",
-        loss_name=case.loss_name,
-        parameters=sum(one.numel() for one in made.module.parameters()),
-        layers=layers,
-        additions=sum(hasattr(one, "branch") for one in made.module.modules()),
-        examples=len(made.inputs),
-        remarks=(),
-        gradients=gradient_flow(case),
-        signals=signals(case),
-        questions=questions(case, steps=STEPS),
-        first_step=first_step(case),
-    )
+    case = opened(made.module, made.inputs, made.labels, optimizer=made.optimizer, name=f"{fault} {number}")
+    return str(made.plan), diagnose(case, only=("gradients", "signals", "first_step", "questions"))
 
 
 def kept(folder: Path, fault: str, number: int) -> tuple[str, Diagnosis]:
@@ -157,7 +138,7 @@ def published(rows: Sequence[dict[str, Any]], tables: dict[str, Any], misses: Se
     lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     (ROOT / "docs" / "results" / "faults.jsonl").write_text(lines, encoding="utf-8")
     command = " ".join(["python", "benchmarks/faults.py", *(one for one in sys.argv[1:] if not one.startswith("/"))])
-    write("faults", command, {"steps": STEPS, **tables, "misses": list(misses)})
+    write("faults", command, {**tables, "misses": list(misses)})
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ __all__ = [
     "__version__",
     "build",
     "deepen",
+    "diagnose",
     "download",
     "draw_features",
     "draw_network",
@@ -35,12 +36,14 @@ _HOMES = {
     "NetworkSpec": "residua.networks.spec",
     "Run": "residua.runs",
     "ResiduaError": "residua.errors",
+    "diagnose": "residua.diagnoses",
     **dict.fromkeys(("build", "list_networks", "pretrained"), "residua.models"),
     **dict.fromkeys(("draw_features", "draw_network", "feature_maps", "inspect"), "residua.views"),
 }
 """Where a name lives; all others live in `residua.verbs`."""
 
 if TYPE_CHECKING:
+    from residua.diagnoses import diagnose as diagnose
     from residua.errors import ResiduaError as ResiduaError
     from residua.models import build as build
     from residua.models import list_networks as list_networks

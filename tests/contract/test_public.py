@@ -11,6 +11,7 @@ PUBLIC = {
     "__version__",
     "build",
     "deepen",
+    "diagnose",
     "download",
     "draw_features",
     "draw_network",

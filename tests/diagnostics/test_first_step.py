@@ -97,7 +97,7 @@ def test_what_sleeps_stays_the_identity_and_what_wakes_does_not(make):
             nn.functional.cross_entropy(module(inputs), labels).backward()
             optimizer.step()
         given = block.branch(inputs)
-        assert bool(((given - given[:1]).abs().max() == 0)) == stays == bool(found.asleep)
+        assert bool((given - given[:1]).abs().max() == 0) == stays == bool(found.asleep)
 
 
 def test_a_branch_that_is_not_zero_is_neither():

@@ -63,6 +63,7 @@ def environment() -> Environment:
         page_css=_css("report.css"),
         card_css=_css("card.css"),
         features_css=_css("features.css"),
+        diagnosis_css=_css("diagnosis.css"),
         numbers=numbers,
         statements=statements,
         tables=tables,

@@ -4,11 +4,11 @@ from math import e, log
 
 import pytest
 import torch
+from tests.diagnostics.rules.fabricated import activation, asked, diagnosis, flow, forward, norm
 
 from residua.diagnostics.findings import Finding
 from residua.diagnostics.rules import from_batch
 from residua.diagnostics.rules.rule import Rule
-from tests.diagnostics.rules.fabricated import activation, asked, diagnosis, flow, forward, norm
 
 
 def seen(rule: Rule, **parts) -> Finding:

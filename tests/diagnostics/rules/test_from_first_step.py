@@ -1,9 +1,9 @@
 """The rules of what the first step moves."""
 
 import pytest
+from tests.diagnostics.rules.fabricated import asked, diagnosis, step
 
 from residua.diagnostics.rules import from_first_step
-from tests.diagnostics.rules.fabricated import asked, diagnosis, step
 
 
 def test_sleeping_blocks_are_found():

@@ -1,11 +1,11 @@
 """The rules of the gradient, at both sides of their thresholds."""
 
 import pytest
+from tests.diagnostics.rules.fabricated import deviations, diagnosis, flow, forward, norm
 
 from residua.diagnostics.additive import AdditiveBlock, AdditiveCheck
 from residua.diagnostics.predictions import Prediction
 from residua.diagnostics.rules import from_gradients
-from tests.diagnostics.rules.fabricated import deviations, diagnosis, flow, forward, norm
 
 
 def test_a_vanishing_gradient_is_told_with_its_numbers():

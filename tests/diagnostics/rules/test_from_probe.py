@@ -3,9 +3,9 @@
 from math import log, nan
 
 import pytest
+from tests.diagnostics.rules.fabricated import asked, diagnosis, updates
 
 from residua.diagnostics.rules import from_probe
-from tests.diagnostics.rules.fabricated import asked, diagnosis, updates
 
 
 def judged(rule, **changes):
@@ -58,7 +58,7 @@ def test_without_classes_no_first_loss_is_expected():
     assert judged(from_probe.first_loss_off, first_loss=50.0, expected_first_loss=None) is None
 
 
-@pytest.mark.parametrize("overfit", [(2.4, 2.0, 1.21), (2.4, nan), (2.4, 3.0), (0.5, 0.26)])
+@pytest.mark.parametrize("overfit", [(2.4, *[1.21] * 40), (2.4, nan), (2.4, *[3.0] * 40), (0.5, *[0.26] * 40)])
 def test_a_batch_that_is_not_learned_by_heart_is_found(overfit):
     found = judged(from_probe.cannot_learn_one_batch, overfit=overfit)
     assert found is not None
@@ -71,8 +71,17 @@ def test_a_batch_that_is_learned_or_was_known_is_let_be(overfit):
     assert judged(from_probe.cannot_learn_one_batch, overfit=overfit) is None
 
 
+def test_little_time_is_no_evidence():
+    """Of a large network a batch is shown a few times only; that a loss is no number shows at once."""
+    assert judged(from_probe.cannot_learn_one_batch, overfit=(2.4,) * 19) is None
+    assert judged(from_probe.cannot_learn_one_batch, overfit=(2.4,) * 20) is not None
+    assert judged(from_probe.labels_say_nothing, learned=(2.4, 2.4), steps=19) is None
+    assert judged(from_probe.inputs_do_not_matter, learned=(2.4, 2.4), steps=19) is None
+    assert judged(from_probe.inputs_do_not_matter, learned=(2.4, 2.4), steps=20) is not None
+
+
 def test_inputs_that_help_no_more_than_blank_ones_do_not_matter():
-    stuck = {"overfit": (2.4, 2.3)}
+    stuck = {"overfit": (2.4,) * 40}
     serious = judged(from_probe.inputs_do_not_matter, learned=(2.4, 2.3), **stuck)
     warned = judged(from_probe.inputs_do_not_matter, learned=(2.4, 2.3))
     assert serious is not None

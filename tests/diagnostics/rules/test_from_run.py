@@ -3,10 +3,10 @@
 from math import nan
 
 import pytest
+from tests.diagnostics.rules.fabricated import diagnosis, trained
 
 from residua.diagnostics.rules import from_run
 from residua.diagnostics.rules.rule import Rule
-from tests.diagnostics.rules.fabricated import diagnosis, trained
 
 VERDICTS = {
     rule.name: rule

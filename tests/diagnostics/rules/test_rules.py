@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import pytest
-
-from residua.diagnostics.rules import EXPLAINS, RULES, judge
 from tests.diagnostics.rules.fabricated import (
     activation,
     asked,
@@ -16,6 +14,8 @@ from tests.diagnostics.rules.fabricated import (
     step,
     trained,
 )
+
+from residua.diagnostics.rules import EXPLAINS, RULES, judge
 
 NAMES = [rule.name for rule in RULES]
 SEVERITIES = ("serious", "warning", "note")
@@ -59,7 +59,7 @@ def test_the_gravest_come_first():
 
 def test_saturated_sigmoids_are_named_before_the_gradient_that_they_make_vanish():
     places = (activation("a", "sigmoid", saturated=0.9),) * 4
-    given = diagnosis(signals=forward(activations=places), gradients=flow(1e-9), questions=asked(overfit=(2.3, 2.3)))
+    given = diagnosis(signals=forward(activations=places), gradients=flow(1e-9), questions=asked(overfit=(2.3,) * 40))
     found = judge(given)
     assert found[0].rule == "saturated activations"
     assert {one.rule: one.explained_by for one in found} == {
@@ -74,7 +74,7 @@ def test_saturated_sigmoids_are_named_before_the_gradient_that_they_make_vanish(
 def test_a_cause_is_as_grave_as_its_symptoms():
     """A frozen layer alone is a warning; where the network cannot learn, it is serious and comes first."""
     alone = diagnosis(first_step=step(frozen=("stem",)), questions=asked())
-    stuck = diagnosis(first_step=step(frozen=("stem",)), questions=asked(overfit=(2.3, 2.3)))
+    stuck = diagnosis(first_step=step(frozen=("stem",)), questions=asked(overfit=(2.3,) * 40))
     assert [(one.rule, one.severity) for one in judge(alone)] == [("frozen layers", "warning")]
     assert [(one.rule, one.severity) for one in judge(stuck)] == [
         ("frozen layers", "serious"),
@@ -107,7 +107,7 @@ def _everything_wrong():
             activations=(activation("a", "tanh", saturated=0.9), activation("b", dead=1.0)),
             layer_deviations=deviations(0.1),
         ),
-        questions=asked(first_loss=50.0, overfit=(2.3, 2.3), learned=(2.3, 2.3), updates=asked().updates),
+        questions=asked(first_loss=50.0, overfit=(2.3,) * 40, learned=(2.3, 2.3), updates=asked().updates),
         first_step=step(frozen=("stem",), asleep=("b",), waking=("c",), decay_share=0.9),
         run=trained(train_accuracies=(0.1, 0.1, 0.1), training_examples=10),
         layers=30,

@@ -47,7 +47,7 @@ _SCALE = ("numbers not finite", "gradients vanish", "gradients explode", *_STEPS
 _LAYERS = ("wrong initialisation", "deep plain network", *_SCALE)
 EXPLAINS: dict[str, tuple[str, ...]] = {
     "inputs not normalised": ("dead units", "saturated activations", "norm statistics off", *_LAYERS),
-    "softmax before the loss": ("gradients vanish", "weight decay too strong", *_STANDSTILL),
+    "softmax before the loss": ("gradients vanish", *_STEPS),
     "norm in evaluation mode": ("saturated activations", "norm statistics off", *_LAYERS),
     "blocks that never wake": _STANDSTILL,
     "dead units": _LAYERS,

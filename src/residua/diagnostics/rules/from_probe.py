@@ -16,6 +16,8 @@ MOVED = 0.01
 before the last get no gradient at first, but for decay."""
 FIRST_LOSS_OFF = 2.0
 """First loss over ln k."""
+FEW_STEPS = 20
+"""Below so many, in the little time that a large network leaves, not learning says nothing."""
 MEMORISED = 0.5
 """Share of its first loss to which one small batch must come down."""
 KNOWN = 0.1
@@ -75,7 +77,9 @@ def update_too_small(diagnosis: Diagnosis) -> Seen | None:
 def labels_say_nothing(diagnosis: Diagnosis) -> Seen | None:
     """Asks whether true labels are learned faster than permuted ones, by a network that can learn a batch by heart."""
     asked = diagnosis.questions
-    if asked is None or not _memorises(asked) or not _no_better(asked.learned, asked.permuted):
+    if asked is None or asked.steps < FEW_STEPS:
+        return None
+    if not _memorises(asked) or not _no_better(asked.learned, asked.permuted):
         return None
     return Seen(
         severity="serious",
@@ -120,7 +124,7 @@ def first_loss_off(diagnosis: Diagnosis) -> Seen | None:
 def cannot_learn_one_batch(diagnosis: Diagnosis) -> Seen | None:
     """Asks whether the network, the loss and the optimizer can learn a few examples by heart."""
     asked = diagnosis.questions
-    if asked is None or not asked.overfit or _memorises(asked):
+    if asked is None or _memorises(asked) or _ended_early(asked):
         return None
     best = min(map(_number, asked.overfit))
     return Seen(
@@ -143,7 +147,7 @@ def cannot_learn_one_batch(diagnosis: Diagnosis) -> Seen | None:
 def inputs_do_not_matter(diagnosis: Diagnosis) -> Seen | None:
     """Asks whether the network learns more than the labels' frequencies."""
     asked = diagnosis.questions
-    if asked is None or not _no_better(asked.learned, asked.blanked):
+    if asked is None or asked.steps < FEW_STEPS or not _no_better(asked.learned, asked.blanked):
         return None
     return Seen(
         severity="warning" if _memorises(asked) else "serious",
@@ -182,3 +186,8 @@ def _memorises(asked: Questions) -> bool:
 
 def _no_better(losses: Sequence[float] | None, others: Sequence[float] | None) -> bool:
     return bool(losses) and bool(others) and not _end(losses) < NO_BETTER * _end(others)
+
+
+def _ended_early(asked: Questions) -> bool:
+    """Says whether the one batch was given too few steps to learn, rather than lost at a loss that is no number."""
+    return len(asked.overfit) < FEW_STEPS and all(map(isfinite, asked.overfit))

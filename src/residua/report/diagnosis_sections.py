@@ -1,0 +1,27 @@
+"""The sections of a diagnosis' page, in the order in which they are read."""
+
+from collections.abc import Iterator
+
+from residua.diagnostics.diagnosis import Diagnosis
+from residua.report import diagnosis_flow as flow
+from residua.report import diagnosis_probes as probes
+from residua.report.section import Section
+
+
+def sections_of(found: Diagnosis) -> Iterator[Section]:
+    """Yields a section for every part that was measured."""
+    makers = (
+        (found.run, flow.run),
+        (found.gradients, flow.gradients),
+        (found.signals, flow.signals),
+        (found.additive, flow.additive),
+        (found.shattering, probes.shattering),
+        (found.paths, probes.paths),
+        (found.estimation, probes.estimation),
+        (found.information, probes.information),
+        (found.lesions, probes.lesions),
+        (found.questions, probes.questions),
+    )
+    for part, make in makers:
+        if part is not None:
+            yield make(part)  # type: ignore[arg-type]
