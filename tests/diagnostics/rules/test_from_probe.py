@@ -5,6 +5,7 @@ from math import log, nan
 import pytest
 from tests.diagnostics.rules.fabricated import asked, diagnosis, updates
 
+from residua.diagnostics.questions import FirstUpdate
 from residua.diagnostics.rules import from_probe
 
 
@@ -23,6 +24,13 @@ def test_a_first_step_that_replaces_the_weights_is_found(ratios):
 @pytest.mark.parametrize("ratios", [(), (0.09,), (1e-3, 0.09, 1e-3), (0.0, 0.0, 0.0)])
 def test_other_steps_are_not_too_large(ratios):
     assert judged(from_probe.update_too_large, updates=updates(*ratios)) is None
+
+
+def test_biases_say_nothing_of_the_update():
+    """A bias that was zero is tiny after some steps, and one more step doubles it."""
+    biases = tuple(FirstUpdate(name=f"{i}.bias", ratio=1.0) for i in range(5))
+    assert judged(from_probe.update_too_large, updates=(*biases, *updates(1e-3))) is None
+    assert judged(from_probe.update_too_large, updates=(*biases, *updates(0.5))) is not None
 
 
 def test_the_remedy_brings_the_update_to_a_hundredth():

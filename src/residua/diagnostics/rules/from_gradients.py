@@ -5,6 +5,7 @@ from itertools import pairwise
 from math import exp, inf, isfinite, log, prod
 from statistics import median
 
+from residua.diagnostics.additive import AdditiveBlock
 from residua.diagnostics.diagnosis import Diagnosis
 from residua.diagnostics.gradients import HEALTHY, GradientFlow
 from residua.diagnostics.rules.rule import WHOLE, Seen, rule, times
@@ -35,12 +36,12 @@ def gradient_not_additive(diagnosis: Diagnosis) -> Seen | None:
     failed = diagnosis.additive.failed if diagnosis.additive else ()
     if not failed:
         return None
-    worst = max(failed, key=lambda one: max(one.error, one.slope_error))
+    worst = max(failed, key=_error)
     return Seen(
         severity="serious",
         says=f"at {len(failed)} of {len(diagnosis.additive.blocks) if diagnosis.additive else 0} blocks, by "
-        f"{max(worst.error, worst.slope_error):.1e} at {worst.name}",
-        measured=max(worst.error, worst.slope_error),
+        f"{_error(worst):.1e} at {worst.name}",
+        measured=_error(worst),
         predicted=0.0,
         where=worst.name,
         remedy=f"run torch.autograd.gradcheck on {worst.name}: a custom backward in its branch is wrong",
@@ -146,6 +147,10 @@ def gradients_explode(diagnosis: Diagnosis) -> Seen | None:
     """Asks whether the gradient stays finite and of one scale on its way to the first layers."""
     flow = diagnosis.gradients
     return None if flow is None or flow.ratio.median <= EXPLODED else _flow_seen(flow, "lower", diagnosis)
+
+
+def _error(block: AdditiveBlock) -> float:
+    return max(block.error, block.slope_error or 0.0)
 
 
 def _flow_seen(flow: GradientFlow, change: str, diagnosis: Diagnosis) -> Seen:

@@ -9,8 +9,8 @@ from residua.diagnostics.questions import Questions
 from residua.diagnostics.rules.rule import Seen, rule, times
 
 UPDATE_TOO_LARGE, UPDATE_TOO_SMALL = 0.1, 1e-6
-"""Median of ‖w′ − w‖ / ‖w‖ at the first step, over the tensors that the step moves; healthy networks have 1e-4 to
-0.05 (docs/faults.md)."""
+"""Median of ‖w′ − w‖ / ‖w‖ at the first step, over the weights that the step moves; healthy networks have 1e-4 to 0.05
+(docs/faults.md)."""
 MOVED = 0.01
 """Share of the largest such ratio below which a tensor counts as not moved: in a zero-initialised branch the layers
 before the last get no gradient at first, but for decay."""
@@ -160,8 +160,12 @@ def inputs_do_not_matter(diagnosis: Diagnosis) -> Seen | None:
 
 
 def _update(asked: Questions | None) -> float | None:
-    """Returns the median ratio over the tensors that are moved; infinite where steps are no numbers."""
-    ratios = [_number(one.ratio) for one in asked.updates] if asked else []
+    """Returns the median ratio over the weights that are moved; infinite where steps are no numbers.
+
+    Biases are left out: they begin at zero, so that a step is large beside what they have become after a few.
+    """
+    updates = asked.updates if asked else ()
+    ratios = [_number(one.ratio) for one in updates if one.name.rpartition(".")[2] != "bias"]
     return median(one for one in ratios if one >= MOVED * max(ratios)) if ratios else None
 
 

@@ -61,7 +61,7 @@ def data_too_small_or_doubtful(diagnosis: Diagnosis) -> Seen | None:
         says=says,
         measured=measured,
         where="data",
-        remedy="gather more examples a class, start from pretrained weights (residua train --pretrained), and look for "
+        remedy="gather more examples a class, start from a trained network (residua train --weights), and look for "
         "twins across the parts and for wrong labels",
     )
 
