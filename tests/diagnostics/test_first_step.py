@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from residua.diagnostics.case import opened
+from residua.diagnostics.diagnosis import diagnose
 from residua.diagnostics.first_step import FirstStep, first_step
 
 
@@ -116,6 +117,14 @@ def test_frozen_layers_are_told_in_the_order_of_the_pass():
 def test_what_lies_behind_a_detach_is_frozen_too():
     found = measured(seeded(linear(), Cut(), linear()))
     assert (found.frozen, found.learning) == (("0",), ("2",))
+
+
+def test_a_diagnosis_measures_it_and_judges_by_it():
+    module = seeded(linear(), linear())
+    module[0].requires_grad_(False)
+    case = opened(module, torch.randn(16, 6), torch.randint(0, 6, (16,)))
+    found = diagnose(case, only=["first_step"])
+    assert [one.rule for one in found.findings] == ["frozen layers"]
 
 
 def test_a_frozen_bias_alone_freezes_no_layer():
