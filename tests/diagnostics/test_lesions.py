@@ -79,6 +79,8 @@ def trained_a_little(module: nn.Module) -> Any:
             if isinstance(one, nn.BatchNorm2d):
                 assert one.running_mean is not None
                 assert one.running_var is not None
+                assert one.num_batches_tracked is not None
+                one.num_batches_tracked.fill_(7)
                 one.running_mean.normal_()
                 one.running_var.uniform_(0.5, 2)
                 one.weight.data.uniform_(0.5, 2)
@@ -262,17 +264,17 @@ def test_a_foreign_plain_network_has_no_blocks():
 
 
 class Shared(nn.Module):
-    """Adds in its own forward, and calls one plain block twice."""
+    """Adds in its own forward, and calls one plain block once or twice."""
 
-    def __init__(self, adds: bool) -> None:
+    def __init__(self, adds: bool, times: int = 2) -> None:
         super().__init__()
         self.block = build(plain_spec(), seed=0).stages[0][0]  # type: ignore[index]
         self.stem, self.head = nn.Conv2d(3, 4, 1), nn.Linear(4, 3)
-        self.adds = adds
+        self.adds, self.times = adds, times
 
     def forward(self, x):
         x = self.stem(x)
-        for _ in range(2):
+        for _ in range(self.times):
             x = x + self.block(x) if self.adds else self.block(x)
         return self.head(x.mean((2, 3)))
 
@@ -281,6 +283,7 @@ def test_what_runs_twice_or_adds_in_the_network_s_own_forward_is_not_exchanged()
     measured = lesions(case_of(Shared(adds=True)))
     assert [one.names for one in measured.single] == [("forward #1",), ("forward #2",)]
     assert measured.swapped == ()
+    assert [one.names for one in lesions(case_of(Shared(adds=True, times=1))).single] == [("forward",)]
     assert lesions(case_of(Shared(adds=False))).single == ()
 
 
