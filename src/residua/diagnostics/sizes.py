@@ -105,7 +105,7 @@ def passes(part: str, sizes: Sizes, walk: Walk) -> float:
     size = sizes.get("examples", sizes.get("size", 0))
     blocks = walk.additions
     removals = 2 * blocks + 10 * sizes.get("draws", 0)
-    return {
+    counted = {
         "gradients": 2 * size * sizes.get("batches", 0),
         "additive": 6 * size,
         "signals": size / 2,
@@ -115,7 +115,8 @@ def passes(part: str, sizes: Sizes, walk: Walk) -> float:
         "information": size / 2,
         "lesions": size * removals / 3,
         "questions": 4 * size * sizes.get("steps", 0),
-    }[part]
+    }
+    return float(counted[part])
 
 
 def full(pace: Pace, walk: Walk, names: Sequence[str]) -> Chosen:
@@ -153,7 +154,7 @@ def _part(name: str, sizes: Sizes, pace: Pace, walk: Walk) -> Part:
 
 
 def _seconds(parts: dict[str, Part]) -> float:
-    return sum(part.seconds for part in parts.values())
+    return sum((part.seconds for part in parts.values()), start=0.0)
 
 
 def _says(parts: Sequence[Part], left_out: Sequence[str], pace: Pace) -> tuple[str, ...]:
