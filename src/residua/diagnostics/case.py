@@ -262,14 +262,14 @@ def _loss_for(given: Tensor, labels: Any, loss: Loss | None) -> tuple[Loss, str,
     whole = isinstance(labels, Tensor) and labels.dim() == 1 and not labels.is_floating_point()
     if whole and given.dim() == 2 and int(labels.min()) >= 0 and int(labels.max()) < given.shape[1] > 1:
         return _cross_entropy, "cross-entropy of the logits", True
-    return _linear, f"a fixed linear functional of the outputs (normal weights, seed {_LINEAR_SEED})", False
+    return linear_functional, f"a fixed linear functional of the outputs (normal weights, seed {_LINEAR_SEED})", False
 
 
 def _cross_entropy(output: Any, labels: Tensor) -> Tensor:
     return functional.cross_entropy(answer(output), labels.long())
 
 
-def _linear(output: Any, _labels: Any) -> Tensor:
+def linear_functional(output: Any, _labels: Any) -> Tensor:
     """Returns ⟨w, output⟩ a number, mean over the examples, with w ~ N(0, 1) fixed."""
     given = answer(output)
     generator = torch.Generator().manual_seed(_LINEAR_SEED)

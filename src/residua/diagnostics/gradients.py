@@ -1,21 +1,17 @@
 """How the gradient changes on its way from the loss back to the input."""
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from math import exp, log
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from scipy.stats import theilslopes
-from torch import Tensor, nn
 
-from residua.diagnostics.additions import Addition
-from residua.diagnostics.case import Case, Examples, undisturbed
+from residua.diagnostics.backward import LARGEST, Key, Norms, norms
+from residua.diagnostics.case import Case, undisturbed
+from residua.diagnostics.conditions import Moments, predicted_ratio
 from residua.diagnostics.measured import Measured
 from residua.diagnostics.predictions import Prediction
-from residua.diagnostics.products import by_operations, terms
-from residua.diagnostics.trace import Trace, trace
 from residua.errors import BadNetwork
 
 HEALTHY = (1e-3, 1e3)
@@ -23,8 +19,11 @@ HEALTHY = (1e-3, 1e3)
 then differ less than a thousandfold, which one learning rate still serves. At initialisation residual networks with
 batch norm keep within 1e2 over a hundred layers; a plain one is outside from its 37th layer on, where theory says
 e^(0.19 L)."""
+TOLERANCE = 0.05
+"""On ln(ratio), relative, for "as theory says"."""
 _FEWEST_ADDITIONS = 3
-_SMALLEST, _LARGEST = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max
+_SMALLEST = torch.finfo(torch.float32).tiny
+_NORMS = ("stream", "source", "branch", "shortcut", "weights")
 
 
 @final
@@ -100,42 +99,61 @@ def gradient_flow(case: Case, *, size: int = 64, batches: int = 3) -> GradientFl
     Raises:
         BadNetwork: If the loss's gradient arrives nowhere, or a forward pass fails.
     """
+    taken = case.examples.batches(size, batches)
     with undisturbed(case.module) as module:
         module.train()
-        passes = [_measured(case, examples) for examples in case.examples.batches(size, batches)]
-    if not passes[0]:
-        raise BadNetwork(
-            f"no gradient of the loss arrives at any layer of {case.name}; give a loss that depends on what the "
-            "network gives, and layers that do not run under torch.no_grad()"
-        )
-    places = tuple(_place([one[key] for one in passes if key in one]) for key in passes[0])
-    return _flow(places, examples=min(size, len(case.examples)))
+        moments = Moments()
+        traced, first = norms(case, taken[0], look=moments.look)
+        if not first:
+            raise BadNetwork(
+                f"no gradient of the loss arrives at any layer of {case.name}; give a loss that depends on what the "
+                "network gives, and layers that do not run under torch.no_grad()"
+            )
+        fitted = _fitted(first)
+        theory = predicted_ratio(module, traced, moments, [first[key].index for key in fitted])
+        del traced
+        passes = [first, *(norms(case, examples)[1] for examples in taken[1:])]
+    places = {key: _place([one[key] for one in passes if key in one]) for key in first}
+    return _flow(places, fitted, theory, examples=len(taken[0]))
 
 
-def _flow(places: tuple[GradientPlace, ...], *, examples: int) -> GradientFlow:
-    """Fits the places' norms against their depth."""
-    additions = [place for place in places if place.kind == "addition"]
-    layers = [place for place in places if place.kind == "layer"]
-    enough = len(additions) >= _FEWEST_ADDITIONS or not layers
-    fitted = additions if enough else layers[:-1] or layers
-    first, last = fitted[0], fitted[-1]
-    slope, low, high = _slope([(one.layers_before, _logarithm(one.stream.median)) for one in fitted])
+def _fitted(first: dict[Key, Norms]) -> list[Key]:
+    """Returns the places of the fit."""
+    additions = [key for key, one in first.items() if one.kind == "addition"]
+    layers = [key for key, one in first.items() if one.kind == "layer"]
+    if len(additions) >= _FEWEST_ADDITIONS or not layers:
+        return additions
+    return layers[:-1] or layers
+
+
+def _flow(
+    places: dict[Key, GradientPlace], fitted: list[Key], theory: tuple[Prediction | None, str], *, examples: int
+) -> GradientFlow:
+    """Fits the places' norms against their depth, and judges."""
+    along = [places[key] for key in fitted]
+    first, last = along[0], along[-1]
+    slope, low, high = _slope([(one.layers_before, _logarithm(one.stream.median)) for one in along])
     pairs = zip(first.stream.values, last.stream.values, strict=False)
-    ratio = Measured(tuple(_within(exp(_logarithm(a) - _logarithm(b))) for a, b in pairs))
-    alive = all(one.stream.low > 0 for one in fitted)
+    ratio = Measured(tuple(min(exp(_logarithm(a) - _logarithm(b)), LARGEST) for a, b in pairs))
+    prediction, reason = theory
     return GradientFlow(
-        places=places,
-        along="additions" if enough else "layers",
+        places=tuple(places.values()),
+        along="additions" if first.kind == "addition" else "layers",
         per_layer=exp(-slope),
         per_layer_interval=(exp(-high), exp(-low)),
         layers=last.layers_before - first.layers_before,
         ratio=ratio,
-        prediction=None,
-        no_prediction="not asked yet",
-        as_theory=None,
-        is_healthy=alive and HEALTHY[0] <= ratio.median <= HEALTHY[1],
+        prediction=prediction,
+        no_prediction=reason,
+        as_theory=None if prediction is None else as_predicted(ratio.median, prediction.value),
+        is_healthy=all(one.stream.low > 0 for one in along) and HEALTHY[0] <= ratio.median <= HEALTHY[1],
         examples=examples,
     )
+
+
+def as_predicted(measured: float, predicted: float) -> bool:
+    """Says whether ln(ratio), and so ln(ratio)/L, is within `TOLERANCE` of what theory says."""
+    return abs(log(measured) - log(predicted)) <= TOLERANCE * abs(log(predicted))
 
 
 def _slope(points: list[tuple[int, float]]) -> tuple[float, float, float]:
@@ -143,117 +161,16 @@ def _slope(points: list[tuple[int, float]]) -> tuple[float, float, float]:
     depths, values = zip(*points, strict=True)
     if len(set(depths)) < 2:
         return 0.0, 0.0, 0.0
-    found = theilslopes(values, depths, alpha=0.95)
-    return float(found[0]), float(found[2]), float(found[3])
+    found: Any = theilslopes(values, depths, alpha=0.95)
+    return float(found.slope), float(found.low_slope), float(found.high_slope)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Norms:
-    """What one batch has at one place; the fields are those of `GradientPlace`."""
-
-    name: str
-    kind: Literal["layer", "addition"]
-    layers_before: int
-    stream: float
-    source: float | None = None
-    branch: float | None = None
-    shortcut: float | None = None
-    weights: float | None = None
-
-
-_Key = tuple[str, str, int]
-"""A place's name, its kind, and which of those it is that share both: a module may be called twice."""
-
-
-def _place(norms: list[_Norms]) -> GradientPlace:
+def _place(norms: list[Norms]) -> GradientPlace:
     """Joins what the batches have at one place."""
-    quantities = [one.name for one in fields(_Norms)][3:]
-    columns = {name: tuple(getattr(one, name) for one in norms) for name in quantities}
+    columns = {name: tuple(getattr(one, name) for one in norms) for name in _NORMS}
     measured = {name: Measured(values) for name, values in columns.items() if None not in values}
     first = norms[0]
     return GradientPlace(name=first.name, kind=first.kind, layers_before=first.layers_before, **measured)
-
-
-def _measured(case: Case, examples: Examples) -> dict[_Key, _Norms]:
-    """Runs one batch forward and back."""
-    traced = trace(case.module, examples)
-    with torch.enable_grad():
-        loss = case.loss(traced.output, examples.labels)
-    additions = {one.total: one for one in traced.additions}
-    places = sorted({one.index for one in traced.layers} | set(additions))
-    gradients = by_operations(loss, traced, [*places, *(one.source for one in traced.additions)])
-    arrived = [index for index in places if index in gradients]
-    weights = _weight_ratios(loss, case.module, [traced.operations[index].module for index in arrived])
-    found, seen = {}, Counter()
-    for index in arrived:
-        if index in additions:
-            made = _at_addition(traced, additions[index], gradients, len(examples))
-        else:
-            made = _at_layer(traced, index, gradients[index], len(examples))
-            made = replace(made, weights=weights.get(made.name))
-        found[made.name, made.kind, seen[made.name, made.kind]] = made
-        seen[made.name, made.kind] += 1
-    return found
-
-
-def _at_layer(traced: Trace, index: int, gradient: Tensor, count: int) -> _Norms:
-    layer = traced.operations[index]
-    return _Norms(
-        name=layer.module, kind="layer", layers_before=_depth(traced, index), stream=_norm(gradient, examples=count)
-    )
-
-
-def _at_addition(traced: Trace, addition: Addition, gradients: dict[int, Tensor], count: int) -> _Norms:
-    branch, shortcut = terms(traced, addition, gradients[addition.total])
-    return _Norms(
-        name=addition.name,
-        kind="addition",
-        layers_before=_depth(traced, addition.total),
-        stream=_norm(gradients[addition.total], examples=count),
-        source=_norm(gradients[addition.source], examples=count) if addition.source in gradients else None,
-        branch=_norm(branch, examples=count),
-        shortcut=_norm(shortcut, examples=count),
-    )
-
-
-def _depth(traced: Trace, index: int) -> int:
-    """Counts the weighted layers that an operation depends on, itself included."""
-    operation = traced.operations[index]
-    return sum(one is operation or operation.comes_from(one.index) for one in traced.layers)
-
-
-def _weight_ratios(loss: Tensor, module: nn.Module, paths: Iterable[str]) -> dict[str, float]:
-    """Returns ‖∂L/∂w‖ / ‖w‖ of the modules' own parameters w, by path."""
-    owned = {
-        path: [one for one in module.get_submodule(path).parameters(recurse=False) if one.requires_grad]
-        for path in dict.fromkeys(paths)
-    }
-    parameters = list({id(one): one for several in owned.values() for one in several}.values())
-    if not parameters or not loss.requires_grad:
-        return {}
-    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    by_id = dict(zip(map(id, parameters), found, strict=True))
-    ratios = {}
-    for path, several in owned.items():
-        size = _norm(*several)
-        if size > 0:
-            ratios[path] = _within(_norm(*(by_id[id(one)] for one in several)) / size)
-    return ratios
-
-
-def _norm(*tensors: Tensor | None, examples: int = 1) -> float:
-    """Returns the Euclidean norm of all numbers of a mean loss's gradient, as of an example's loss: × √examples.
-
-    The gradient of one example's loss is ``examples`` times its part of the mean's; of these norms it is the root
-    mean square, √(Σᵢ ‖n gᵢ‖² / n) = √n ‖g‖.
-    """
-    there = [one.detach().double() for one in tensors if one is not None]
-    return _within((examples * sum(float(one.square().sum()) for one in there)) ** 0.5)
-
-
-def _within(value: float) -> float:
-    """Returns a norm, or the largest number where it is none or too large."""
-    return value if value <= _LARGEST else _LARGEST
 
 
 def _logarithm(value: float) -> float:

@@ -230,7 +230,7 @@ class _Tracer(TorchFunctionMode):
         return tuple(dict.fromkeys(parents)), weighted
 
     def _add(self, made: Operation, ordinal: int, operands: tuple[Any, ...], output: Tensor) -> None:
-        """Writes an addition down if it is a block's; of each operand come its index, its factor, and itself times it."""
+        """Writes an addition down if it is a block's; an operand comes as its index, its factor and its value."""
         scales = {index: scale for index, scale, _ in operands}
         found = block(self.operations, made, ordinal, tuple(scales))
         if found is None:
