@@ -63,26 +63,25 @@ def test_twice_the_examples_cost_twice_the_passes():
         assert passes(name, twice, RESNET50) == pytest.approx(2 * passes(name, full, RESNET50))
 
 
-def test_the_pace_is_of_one_example_and_leaves_the_module():
-    class Slow(nn.Module):
-        calls = 0
+@pytest.mark.parametrize(
+    ("took", "examples"),
+    [((9.0, 2.0), 4), ((9.0, 0.1, 2.0), 16), ((9.0, 0.1, 0.1, 0.1), 64)],
+)
+def test_the_pace_is_of_one_example_in_the_first_pass_that_takes_long_enough(took, examples):
+    seen: list[int] = []
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(2, 2)
+    class Watched(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            seen.append(len(input))
+            return super().forward(input)
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            Slow.calls += 1
-            return self.layer(x)
-
-    clock = iter([0.0, 9.0, 10.0, 12.0])
-    module = Slow().eval()
-    case = opened(
-        module, torch.randn(6, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(6, dtype=torch.long)
-    )
+    times = iter([time for seconds in took for time in (0.0, seconds)])
+    module = Watched(2, 2).eval()
+    generator = torch.Generator().manual_seed(0)
+    case = opened(module, torch.randn(100, 2, generator=generator), torch.zeros(100, dtype=torch.long))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sizes.time, "perf_counter", lambda: next(clock))
-        assert Pace.measured(case).seconds == 2.0 / 4  # the second pass, of four examples
-    assert Slow.calls == 3
+        patch.setattr(sizes.time, "perf_counter", lambda: next(times))
+        assert Pace.measured(case).seconds == took[-1] / examples
+    assert seen == [2, 4, 4, 16, 64][: 1 + len(took)]
     assert not module.training
-    assert module.layer.weight.grad is None
+    assert module.weight.grad is None
