@@ -11,6 +11,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
 
 from residua.errors import BadData, BadNetwork
@@ -119,9 +120,13 @@ def opened(
 
     Raises:
         BadData: If there are fewer than two examples, or not as many labels.
-        BadNetwork: If the forward pass fails, with what it said, or gives no tensor.
+        BadNetwork: If the forward pass fails, with what it said, or gives no tensor; or if lazy layers wait for one.
     """
     inside = unwrapped(module)
+    if any(isinstance(one, UninitializedParameter) for one in inside.parameters()):
+        raise BadNetwork(
+            f"{type(inside).__name__} has lazy layers without weights yet; run it once on its inputs first"
+        )
     device = device_of(inside)
     examples = _examples(images, labels).to(device)
     kept = None if held_out is None else _examples(*held_out).to(device)

@@ -16,8 +16,9 @@ from residua.diagnostics.case import Case, Examples, as_passes, undisturbed
 
 SECONDS = 45.0
 """For all parts together; reading images and drawing the page take the rest of the minute."""
-_TIMED = 4
-"""Examples in the timed pass."""
+_TIMED = (4, 16, 64)
+"""Examples in the timed passes: of few, a small network's time is that of Python."""
+_ENOUGH_SECONDS = 0.2
 Sizes = dict[str, int]
 
 FULL: dict[str, Sizes] = {
@@ -34,7 +35,7 @@ FULL: dict[str, Sizes] = {
 }
 _LEAST: dict[str, Sizes] = {
     "gradients": {"size": 4, "batches": 3},
-    "signals": {"size": 16},
+    "signals": {"size": 8},
     "first_step": {"size": 4},
     "additive": {"examples": 1},
     "estimation": {"size": 4},
@@ -68,17 +69,21 @@ class Pace:
 
     @classmethod
     def measured(cls, case: Case) -> "Pace":
-        """Times the second of two passes on a few examples; the first allocates memory and chooses algorithms.
+        """Times passes on more and more examples until one takes long enough to count; the first only warms up.
 
         Raises:
             BadNetwork: If a pass fails, with what it said.
         """
-        few = case.examples.take(slice(0, _TIMED))
         with undisturbed(case.module) as module, as_passes(module), torch.enable_grad():
             module.train()
             weights = [one for one in module.parameters() if one.requires_grad]
-            taken = [_seconds_of_pass(case, few, weights) for _ in range(2)]
-        return cls(seconds=taken[-1] / len(few))
+            _seconds_of_pass(case, case.examples.take(slice(0, _TIMED[0])), weights)
+            for count in _TIMED:
+                few = case.examples.take(slice(0, count))
+                seconds = _seconds_of_pass(case, few, weights)
+                if seconds > _ENOUGH_SECONDS or len(few) < count:
+                    break
+        return cls(seconds=seconds / len(few))
 
 
 @final
@@ -107,10 +112,10 @@ def passes(part: str, sizes: Sizes, walk: Walk) -> float:
     size = sizes.get("examples", sizes.get("size", 0))
     blocks = walk.additions
     removals = 2 * blocks + 10 * sizes.get("draws", 0)
-    return {
+    counted = {
         "gradients": 2 * size * sizes.get("batches", 0),
         "additive": 6 * size,
-        "signals": size / 2,
+        "signals": 2 * size,  # its statistics of every output cost more than the pass
         "shattering": sizes.get("points", 0),
         "paths": size * sizes.get("paths", 0) * (blocks + 1),
         "estimation": size / 3,
@@ -118,7 +123,8 @@ def passes(part: str, sizes: Sizes, walk: Walk) -> float:
         "lesions": size * removals / 3,
         "questions": 4 * size * sizes.get("steps", 0),
         "first_step": size,
-    }[part]
+    }
+    return float(counted[part])
 
 
 def full(pace: Pace, walk: Walk, names: Sequence[str]) -> Chosen:
@@ -156,7 +162,7 @@ def _part(name: str, sizes: Sizes, pace: Pace, walk: Walk) -> Part:
 
 
 def _seconds(parts: dict[str, Part]) -> float:
-    return sum(part.seconds for part in parts.values())
+    return sum((part.seconds for part in parts.values()), start=0.0)
 
 
 def _says(parts: Sequence[Part], left_out: Sequence[str], pace: Pace) -> tuple[str, ...]:

@@ -11,8 +11,11 @@ from residua.diagnostics.lesions import Lesion, Lesions
 from residua.diagnostics.paths import PathLengths
 from residua.diagnostics.questions import Questions
 from residua.diagnostics.shattering import Shattering
-from residua.report.diagnosis_figures import DASHED, DOTTED, PANEL, WIDE, legend, name_places
+from residua.report.diagnosis_figures import DASHED, DOTTED, PANEL, WIDE, legend, logarithmic, name_places
 from residua.report.style import PALETTE, dress, new_figure, whole_numbers
+
+_NAMED_UP_TO = 60
+"""Blocks along a wide figure."""
 
 
 def shattering(found: Shattering) -> Figure:
@@ -46,7 +49,7 @@ def path_norms(found: PathLengths) -> Figure:
     figure = new_figure(*PANEL)
     axes = dress(figure.add_subplot(), "", "branches on the path", "gradient norm of one path")
     known = [(length, norm) for length, norm in zip(found.lengths, found.norms, strict=True) if norm > 0]
-    axes.set_yscale("log")
+    logarithmic(axes)
     if known:
         axes.plot(*zip(*known, strict=True), "o-", color=PALETTE["train"], markersize=3.5, linewidth=1.6)
     whole_numbers(axes)
@@ -66,7 +69,7 @@ def blocks_that_matter(found: Lesions) -> Figure:
         axes.plot(*zip(*again, strict=True), "o", color=PALETTE["train"], markersize=4.5, label="recalibrated")
     _levels(axes, found)
     legend(axes)
-    name_places(axes, [" + ".join(one.names) for one in found.single], what="block")
+    name_places(axes, [" + ".join(one.names) for one in found.single], what="block", most=_NAMED_UP_TO)
     return figure
 
 
@@ -118,7 +121,7 @@ def first_updates(found: Questions) -> Figure:
     figure = new_figure(*PANEL)
     axes = dress(figure.add_subplot(), "", "tensor, from the input", "first step over weights, norms")
     known = [(x, one.ratio) for x, one in enumerate(found.updates, 1) if one.ratio > 0]
-    axes.set_yscale("log")
+    logarithmic(axes)
     if known:
         axes.plot(*zip(*known, strict=True), ".", color=PALETTE["train"], markersize=5)
     whole_numbers(axes)

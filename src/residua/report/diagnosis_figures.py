@@ -15,7 +15,7 @@ from residua.report.style import PALETTE, can_draw, dress, new_figure, whole_num
 WIDE, PANEL = (9.0, 3.6), (4.3, 2.9)
 DASHED, DOTTED = (0, (4, 3)), (0, (1, 2))
 _DEPTH = "depth: weighted layers from the input"
-_NAMED_UP_TO = 20
+_SLANTED_UP_TO = 20
 _SMALLEST = 1e-38
 """Of a logarithmic axis; a gradient of exactly 0 is left out."""
 
@@ -27,7 +27,7 @@ def gradient_flow(flow: GradientFlow) -> Figure:
     """
     figure = new_figure(*WIDE)
     axes = dress(figure.add_subplot(), "", _DEPTH, "gradient norm, loss a unit")
-    axes.set_yscale("log")
+    logarithmic(axes)
     layers = [place for place in flow.places if place.kind == "layer"]
     blocks = [place for place in flow.places if place.kind == "addition"]
     if flow.along == "additions":
@@ -50,7 +50,7 @@ def weight_gradients(flow: GradientFlow) -> Figure:
     """Draws each layer's gradient over its weights' norm, over the depth."""
     figure = new_figure(*PANEL)
     axes = dress(figure.add_subplot(), "", _DEPTH, "gradient over weights, norms")
-    axes.set_yscale("log")
+    logarithmic(axes)
     known = [(place, place.weights) for place in flow.places if place.weights is not None]
     _band(axes, [place for place, _ in known], [weights for _, weights in known], "train", "")
     whole_numbers(axes)
@@ -66,7 +66,7 @@ def stream_variance(signals: Signals) -> Figure:
     known = [(x, one.predicted_variance) for x, one in zip(places, signals.stream, strict=True)]
     _predicted(axes, known)
     if all(one.variance > 0 for one in signals.stream) and _spread([one.variance for one in signals.stream]) > 100:
-        axes.set_yscale("log")
+        logarithmic(axes)
     else:
         axes.set_ylim(bottom=0)
     legend(axes)
@@ -107,7 +107,7 @@ def layer_deviations(signals: Signals) -> Figure:
     values = [deviation for _, deviation in signals.layer_deviations]
     axes.plot(range(1, len(values) + 1), values, color=PALETTE["train"], linewidth=1.6)
     if values and min(values) > 0 and _spread(values) > 100:
-        axes.set_yscale("log")
+        logarithmic(axes)
     else:
         axes.set_ylim(bottom=0)
     whole_numbers(axes)
@@ -140,14 +140,22 @@ def information(found: Information) -> Figure:
     return figure
 
 
-def name_places(axes: Axes, names: Sequence[str], *, what: str) -> None:
+def name_places(axes: Axes, names: Sequence[str], *, what: str, most: int = 20) -> None:
     """Writes names below an axis that counts from 0, or numbers where room or letters are wanting."""
-    if len(names) <= _NAMED_UP_TO and can_draw(names):
-        axes.set_xticks(range(len(names)), names, rotation=55, ha="right", fontsize=8, parse_math=False)
+    if len(names) <= most and can_draw(names):
+        upright = len(names) > _SLANTED_UP_TO
+        slant = {"rotation": 90, "fontsize": 7} if upright else {"rotation": 55, "ha": "right", "fontsize": 8}
+        axes.set_xticks(range(len(names)), names, parse_math=False, **slant)
         axes.tick_params(axis="x", length=0)
         return
     axes.set_xlabel(f"{what}, counted from 0, from the input")
     whole_numbers(axes)
+
+
+def logarithmic(axes: Axes) -> None:
+    """Gives the vertical axis a logarithmic scale, whose finer labels look like the others."""
+    axes.set_yscale("log")
+    axes.tick_params(axis="y", which="minor", colors=PALETTE["soft"], labelsize=8)
 
 
 def legend(axes: Axes) -> None:

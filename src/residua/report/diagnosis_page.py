@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,8 +54,8 @@ class Diagnosed:
     def says(self) -> str:
         """Returns the findings and the series along the depth as lines of at most 80 letters."""
         found = finding_lines(self.findings) or [NO_FINDING]
-        remarks = [f"note: {remark}" for remark in self.measurements.remarks]
-        return "\n".join(["", *found, "", *series_lines(self.measurements), *remarks]).strip("\n")
+        remarks = [line for remark in self.measurements.remarks for line in textwrap.wrap(remark, 80)]
+        return "\n".join(["", *found, "", *series_lines(self.measurements), "", *remarks]).strip("\n")
 
     def to_json(self) -> dict[str, Any]:
         """Returns everything as JSON can hold it, and the page's path."""

@@ -69,8 +69,9 @@ def measure(number: float | int | None) -> str:
     if isinf(number):
         return "∞" if number > 0 else "−∞"
     if float(number).is_integer() and abs(number) < 1e6:
-        return count(int(number))
-    return re.sub(r"e([+-])0*", lambda sign: f"e{sign[1].strip('+')}", significant(number, 3))
+        return count(int(number)).replace("-", "−")
+    written = re.sub(r"e([+-])0*", lambda sign: f"e{sign[1].strip('+')}", significant(number, 3))
+    return written.replace("-", "−", 1) if number < 0 else written
 
 
 def shape(sizes: Sequence[int]) -> str:

@@ -30,7 +30,7 @@ class Series:
     predicted: str = ""
 
 
-def sparkline(values: Sequence[float], *, width: int = _WIDTH, logarithmic: bool = False) -> str:
+def sparkline(values: Sequence[float | int], *, width: int = _WIDTH, logarithmic: bool = False) -> str:
     """Returns a letter for each value, its height between the smallest and the largest; a dot where it is not finite.
 
     More values than ``width`` are gathered into as many runs of neighbours, of which each shows its mean.
@@ -42,7 +42,7 @@ def sparkline(values: Sequence[float], *, width: int = _WIDTH, logarithmic: bool
     low, span = min(finite), max(finite) - min(finite)
     steps = len(_BLOCKS) - 1
     return "".join(
-        _GAP if height is None else _BLOCKS[round(steps * (height - low) / span) if span > 0 else steps // 2]
+        _GAP if height is None else _BLOCKS[round(steps * (height - low) / span) if span > 0 else 0]
         for height in heights
     )
 
@@ -93,20 +93,20 @@ def _row(one: Series) -> str:
     return line.rstrip()[:_LINE]
 
 
-def _gathered(values: Sequence[float], width: int, logarithmic: bool) -> list[float]:
+def _gathered(values: Sequence[float | int], width: int, logarithmic: bool) -> list[float | int]:
     if len(values) <= width:
         return list(values)
     bounds = [len(values) * i // width for i in range(width + 1)]
     return [_mean(values[a:b], logarithmic) for a, b in pairwise(bounds)]
 
 
-def _mean(values: Sequence[float], logarithmic: bool) -> float:
+def _mean(values: Sequence[float | int], logarithmic: bool) -> float:
     if logarithmic and all(value > 0 for value in values):
         return 10 ** (sum(map(log10, values)) / len(values))
     return sum(values) / len(values)
 
 
-def _height(value: float, logarithmic: bool) -> float | None:
+def _height(value: float | int, logarithmic: bool) -> float | int | None:
     if not isfinite(value) or (logarithmic and value <= 0):
         return None
     return log10(value) if logarithmic else value
