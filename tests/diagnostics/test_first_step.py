@@ -171,6 +171,13 @@ def test_decoupled_decay_is_compared_with_the_sign_that_adam_first_steps_by():
     assert found.decay_share == pytest.approx(float(decay / (decay + other)), rel=1e-3)
 
 
+def test_a_module_in_evaluation_mode_is_measured_as_it_would_train():
+    module = seeded(linear(), nn.BatchNorm1d(6), linear())
+    nn.init.constant_(module[1].running_var, 100.0)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, weight_decay=0.1)
+    assert measured(module.train(), optimizer) == measured(module.eval(), optimizer)
+
+
 def test_without_an_optimizer_no_share_is_known_and_without_decay_it_is_zero():
     module = seeded(linear(), linear())
     assert measured(module).decay_share is None
