@@ -80,6 +80,8 @@ def predicted_ratio(
         moments: Kept during it.
         places: Operations, first to last: all the totals of additions, or all layers.
     """
+    if len(places) < 2:
+        return None, "there is one place alone, and a ratio is of two"
     reading = _Reading(module, traced, moments)
     residual = any(one.total == places[0] for one in traced.additions)
     try:
@@ -228,8 +230,8 @@ class _Reading:
 
     def _start(self, place: int) -> Tensor:
         """Returns the channel variances at the first place, as measured."""
-        found = self.moments.variances[place]
-        if not bool((found > 0).all()):
+        found = self.moments.variances.get(place)
+        if found is None or not bool((found > 0).all()):
             raise _Fails(f"a channel does not vary at {_where(self.traced.operations[place])}, the first place")
         return found
 
