@@ -89,6 +89,14 @@ def test_healthy_is_a_ratio_within_a_thousandfold(factor, healthy):
     assert flow.is_healthy is healthy
 
 
+@pytest.mark.parametrize(("factor", "healthy"), [(1.0335, True), (1.034, False), (0.9676, True), (0.967, False)])
+def test_deeper_networks_may_change_by_a_power_of_their_depth(factor, healthy):
+    """Over 250 steps L^(3/2) = 3953: factors of 1.0337 to the power 250 are inside, as of its inverse."""
+    flow = gradient_flow(case(*(scaling(factor) for _ in range(251)), scaling(1.0)), batches=1)
+    assert flow.layers == 250
+    assert flow.is_healthy is healthy
+
+
 def test_one_wild_layer_does_not_bend_the_fit():
     """Theil and Sen: the median of the slopes between all pairs."""
     layers = [scaling(0.5) for _ in range(12)]
@@ -117,7 +125,8 @@ def test_the_whole_gradient_is_that_of_autograd_in_a_network_of_ours():
         handle.remove()
     expected = [math.sqrt(8) * float(one.grad.norm()) for one in kept]
     assert [one.stream.median for one in places if one.kind == "addition"] == pytest.approx(expected, rel=1e-4)
-    weight = network.get_submodule("stem.convolution").weight
+    weight = network.get_parameter("stem.convolution.weight")
+    assert weight.grad is not None
     stem = next(one for one in places if one.name == "stem.convolution")
     assert median(values(stem.weights)) == pytest.approx(float(weight.grad.norm() / weight.detach().norm()), rel=1e-4)
 

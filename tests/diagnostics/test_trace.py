@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from tests.diagnostics import written
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,7 +14,6 @@ from residua.diagnostics.case import Examples, undisturbed
 from residua.diagnostics.products import by_operations, terms
 from residua.diagnostics.trace import Trace, trace
 from residua.errors import BadNetwork
-from tests.diagnostics import written
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -32,8 +32,7 @@ def names(found: Trace) -> list[str]:
 NETWORKS: dict[str, tuple[Callable[[], written.ResNet50 | written.Chain], list[str]]] = {
     "resnet50": (
         written.ResNet50,
-        ["projection", *["identity"] * 2, "projection", *["identity"] * 3]
-        + ["projection", *["identity"] * 5, "projection", *["identity"] * 2],
+        [kind for blocks in (3, 4, 6, 3) for kind in ("projection", *["identity"] * (blocks - 1))],
     ),
     **{
         kind.__name__: (
@@ -118,9 +117,7 @@ class OneForward(nn.Module):
 def test_biases_positions_and_a_gelu_by_hand_are_no_blocks():
     found = traced(OneForward(), normal(4, 6))
     assert names(found) == ["forward #1", "forward #2"]
-    assert [found.operations[one.branch].op for one in found.additions] == ["__mul__", "__mul__"] or [
-        found.operations[one.branch].op.strip("_") for one in found.additions
-    ] == ["mul", "mul"]
+    assert [found.operations[one.branch].op.strip("_") for one in found.additions] == ["mul", "mul"]
 
 
 def test_two_branches_into_one_stream_are_two_blocks():
@@ -208,14 +205,13 @@ def test_wrappers_are_looked_through():
             return x + self.layer(x).relu()
 
     network = nn.Sequential(Block(), Block())
-    assert names(traced(torch.compile(network), normal(4, 6))) == ["0", "1"]  # type: ignore[arg-type]
-    assert names(traced(nn.Sequential(torch.compile(Block()), Block()), normal(4, 6)))[-1] == "1"  # type: ignore[arg-type]
+    assert names(traced(torch.compile(network, backend="eager"), normal(4, 6))) == ["0", "1"]  # type: ignore[arg-type]
+    assert names(traced(nn.Sequential(torch.compile(Block(), backend="eager"), Block()), normal(4, 6)))[-1] == "1"  # type: ignore[arg-type]
 
 
 def test_a_distributed_wrapper_is_looked_through(tmp_path):
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
-    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         wrapped = nn.parallel.DistributedDataParallel(nn.Sequential(Custom(), Custom()))
         assert names(traced(wrapped, normal(4, 6))) == ["0", "1"]
@@ -284,7 +280,7 @@ def test_operations_know_what_they_depend_on():
     assert last.comes_from(0)
     assert not found.operations[0].comes_from(last.index)
     addition = found.additions[1]
-    assert [one.op for one in found.branch_of(addition)][0] == "linear"
+    assert found.branch_of(addition)[0].op == "linear"
     assert found.branch_of(addition)[-1].index == addition.branch
 
 
@@ -311,12 +307,14 @@ def test_those_who_look_are_told_values():
 def test_a_forward_that_fails_is_one_line():
     with pytest.raises(BadNetwork, match=r"^Linear cannot take these inputs: [^\n]*RuntimeError[^\n]*$"):
         traced(nn.Linear(5, 5), normal(4, 6))
+
+
+def test_a_forward_without_a_tensor_is_one_line():
+    class Word(nn.Module):
+        def forward(self, x: Tensor) -> str:
+            return "a cat"
+
     with pytest.raises(BadNetwork, match="without a tensor in it; return the logits"):
-
-        class Word(nn.Module):
-            def forward(self, x: Tensor) -> str:
-                return "a cat"
-
         traced(Word(), normal(4, 6))
 
 

@@ -120,7 +120,7 @@ class S1(Block):
 
 
 class S2(Block):
-    """The textbook's: convolutions with bias, ``Y += X``."""
+    """The textbook's: convolutions with bias, ``Y += X`` with X replaced by its projection."""
 
     def __init__(self, into: int, out: int, stride: int = 1) -> None:
         super().__init__()
@@ -128,13 +128,13 @@ class S2(Block):
         self.conv3 = nn.Conv2d(into, out, 1, stride) if stride != 1 or into != out else None
         self.bn1, self.bn2 = nn.BatchNorm2d(out), nn.BatchNorm2d(out)
 
-    def forward(self, X: Tensor) -> Tensor:
-        Y = functional.relu(self.bn1(self.conv1(X)))
-        Y = self.bn2(self.conv2(Y))
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
         if self.conv3:
-            X = self.conv3(X)
-        Y += X
-        return functional.relu(Y)
+            x = self.conv3(x)
+        y += x
+        return functional.relu(y)
 
     def by_hand(self, x: Tensor) -> Terms:
         return self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))), self.conv3(x) if self.conv3 else x
