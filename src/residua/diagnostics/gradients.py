@@ -15,10 +15,10 @@ from residua.diagnostics.predictions import Prediction
 from residua.errors import BadNetwork
 
 HEALTHY = 1e3
-"""How far the gradient's norm may change over the depth of a healthy network, up or down, or L^(3/2) where that is more:
-one rate then serves both ends. Residual networks with batch norm grow as a power of the depth below that (930 over the
-161 layers of resnet164-preactivation, 31 over the 106 of resnet110, as built); a plain one, growing by e^(0.19 L), is
-outside from its 37th layer on (1.1e4 for plain56)."""
+"""How far the gradient's norm may change over the depth of a healthy network, up or down, or L^(3/2) where that is
+more: one rate then serves both ends. Residual networks with batch norm grow as a power of the depth below that (930
+over the 161 layers of resnet164-preactivation, 31 over the 106 of resnet110, as built); a plain one, growing by
+e^(0.19 L), is outside from its 37th layer on (1.1e4 for plain56)."""
 TOLERANCE = 0.1
 """On ln(ratio), relative, for "as theory says" of one network: the median of five keeps half of it."""
 _FEWEST_ADDITIONS = 3
