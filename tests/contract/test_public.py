@@ -25,6 +25,7 @@ PUBLIC = {
     "write_report",
     "resume",
     "train",
+    "watch",
 }
 
 
