@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tests.report.fabricated import diagnosis as fabricated
+from tests.report.fabricated import gradients
 from torch import nn
 
 from residua.diagnostics import diagnosis
@@ -112,12 +113,12 @@ def test_the_module_comes_back_as_it_was(measures):
 def test_json_holds_everything_and_says_what_is_not_finite():
     kept = fabricated()
     text = json.dumps(kept.to_json(), allow_nan=False)
-    assert json.loads(text)["gradients"]["ratio"]["values"] == list(kept.gradients.ratio.values)
+    assert json.loads(text)["gradients"]["ratio"]["values"] == list(gradients().ratio.values)
     assert json.loads(text)["findings"][0]["severity"] == "serious"
 
 
 @pytest.mark.parametrize(("value", "written"), [(nan, "nan"), (inf, "inf"), (-inf, "-inf"), (0.5, 0.5)])
 def test_a_number_that_is_not_finite_becomes_a_word(value, written):
     kept = fabricated()
-    changed = replace(kept, gradients=replace(kept.gradients, ratio=Measured((value,))))
+    changed = replace(kept, gradients=replace(gradients(), ratio=Measured((value,))))
     assert changed.to_json()["gradients"]["ratio"]["values"] == [written]
