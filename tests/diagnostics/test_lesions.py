@@ -35,6 +35,9 @@ class Block(nn.Module):
         if self.adds == "branch += shortcut":
             f += s
             return f.relu_()
+        if self.adds == "branch.add_(shortcut)":
+            f.add_(s)
+            return f
         if self.adds == "shortcut += branch":
             s = s.clone()
             s.add_(f, alpha=0.5)
@@ -76,6 +79,8 @@ def trained_a_little(module: nn.Module) -> Any:
             if isinstance(one, nn.BatchNorm2d):
                 assert one.running_mean is not None
                 assert one.running_var is not None
+                assert one.num_batches_tracked is not None
+                one.num_batches_tracked.fill_(7)
                 one.running_mean.normal_()
                 one.running_var.uniform_(0.5, 2)
                 one.weight.data.uniform_(0.5, 2)
@@ -102,7 +107,7 @@ def alike(lesions_: tuple[Lesion, ...]) -> dict[tuple[str, ...], float]:
     return {one.names: one.error for one in lesions_}
 
 
-ADDS = ("branch + shortcut", "shortcut + branch", "branch += shortcut", "shortcut += branch")
+ADDS = ("branch + shortcut", "shortcut + branch", "branch += shortcut", "branch.add_(shortcut)", "shortcut += branch")
 
 
 @pytest.mark.parametrize("adds", ADDS)
@@ -129,6 +134,7 @@ def test_the_errors_are_the_naive_reference_s():
     assert (measured.quantity, measured.examples, measured.held_out) == ("error", 24, False)
     assert measured.whole == error_of(network)
     assert measured.chance == pytest.approx(2 / 3)
+    assert lesions(opened(network, IMAGES, (LABELS == 0).long())).chance == pytest.approx(1 / 3)
     expected = {}
     for chosen in [(i,) for i in range(5)] + [(i, j) for j in range(5) for i in range(j)]:
         network.skipped = set(chosen)
@@ -255,6 +261,30 @@ def test_a_foreign_plain_network_has_no_blocks():
     measured = lesions(case_of(network))
     assert measured.single == measured.several == measured.swapped == ()
     assert measured.whole == error_of(network)
+
+
+class Shared(nn.Module):
+    """Adds in its own forward, and calls one plain block once or twice."""
+
+    def __init__(self, adds: bool, times: int = 2) -> None:
+        super().__init__()
+        self.block = build(plain_spec(), seed=0).stages[0][0]  # type: ignore[index]
+        self.stem, self.head = nn.Conv2d(3, 4, 1), nn.Linear(4, 3)
+        self.adds, self.times = adds, times
+
+    def forward(self, x):
+        x = self.stem(x)
+        for _ in range(self.times):
+            x = x + self.block(x) if self.adds else self.block(x)
+        return self.head(x.mean((2, 3)))
+
+
+def test_what_runs_twice_or_adds_in_the_network_s_own_forward_is_not_exchanged():
+    measured = lesions(case_of(Shared(adds=True)))
+    assert [one.names for one in measured.single] == [("forward #1",), ("forward #2",)]
+    assert measured.swapped == ()
+    assert [one.names for one in lesions(case_of(Shared(adds=True, times=1))).single] == [("forward",)]
+    assert lesions(case_of(Shared(adds=False))).single == ()
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -1,7 +1,8 @@
 """The statistics of one forward pass, beside closed forms and the same statistics written by hand."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,13 @@ from torch.nn import functional
 
 from residua.diagnostics.case import opened
 from residua.diagnostics.signals import Signals, signals
+
+
+@pytest.fixture(autouse=True)
+def _the_same_weights() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def drawn(*shape: int, seed: int = 1) -> Tensor:
@@ -31,7 +39,7 @@ def seen(module: nn.Module, inputs: Tensor) -> Signals:
 class Does(nn.Module):
     """Does what a function says, with parts of its own."""
 
-    def __init__(self, forward: Callable[["Does", Tensor], Tensor], **parts: nn.Module) -> None:
+    def __init__(self, forward: Callable[[Any, Tensor], Tensor], **parts: nn.Module) -> None:
         super().__init__()
         self.does = forward
         for name, part in parts.items():
@@ -64,10 +72,8 @@ def test_a_branch_twice_its_shortcut_holds_four_fifths_of_the_moment_and_of_the_
 
 def test_the_means_of_channels_are_no_variance():
     """A branch that gives one constant a channel has a share of the moment and none of the variance."""
-    constant = layer(nn.Linear(3, 3))
-    with torch.no_grad():
-        constant.weight.zero_()
-        constant.bias.copy_(torch.tensor([3.0, -1.0, 2.0]))
+    constant = nn.Linear(3, 3)
+    constant.load_state_dict({"weight": torch.zeros(3, 3), "bias": torch.tensor([3.0, -1.0, 2.0])})
     x = drawn(40, 3)
     (place,) = seen(adding(constant), x).stream
     second = 40 * 14.0
@@ -145,9 +151,7 @@ def test_dead_and_saturated_units_are_counted():
 
 def test_a_channel_is_dead_only_if_it_is_at_all_positions():
     first = nn.Conv2d(1, 2, 1, bias=True)
-    with torch.no_grad():
-        first.weight.fill_(1.0)
-        first.bias.copy_(torch.tensor([0.0, -100.0]))
+    first.load_state_dict({"weight": torch.ones(2, 1, 1, 1), "bias": torch.tensor([0.0, -100.0])})
     x = torch.full((4, 1, 3, 3), -1.0)
     x[2, 0, 1, 1] = 1.0
     (relu,) = seen(nn.Sequential(first, nn.ReLU()), x).activations
@@ -235,7 +239,7 @@ def test_the_first_that_is_not_finite_is_named():
 
 
 def test_a_mask_of_minus_infinity_is_no_fault():
-    def attend(self: Does, x: Tensor) -> Tensor:
+    def attend(self: Any, x: Tensor) -> Tensor:
         scores = self.part(x).masked_fill(torch.eye(4, dtype=torch.bool)[: len(x)], -math.inf)
         return scores.softmax(-1) * x
 

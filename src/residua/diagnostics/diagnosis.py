@@ -13,6 +13,7 @@ from residua.diagnostics.additive import AdditiveCheck, additive_check
 from residua.diagnostics.case import Case, undisturbed
 from residua.diagnostics.estimation import Estimation, iterative_estimation
 from residua.diagnostics.findings import Finding
+from residua.diagnostics.first_step import FirstStep, first_step
 from residua.diagnostics.gradients import GradientFlow, gradient_flow
 from residua.diagnostics.information import Information, information_kept
 from residua.diagnostics.lesions import Lesions, lesions
@@ -64,6 +65,7 @@ class Diagnosis:
     information: Information | None = None
     lesions: Lesions | None = None
     questions: Questions | None = None
+    first_step: FirstStep | None = None
     run: RunFacts | None = None
     findings: tuple[Finding, ...] = ()
 
@@ -82,6 +84,7 @@ MEASURES: dict[str, Callable[..., Any]] = {
     "information": information_kept,
     "lesions": lesions,
     "questions": questions,
+    "first_step": first_step,
 }
 """What measures each part."""
 PARTS = tuple(MEASURES)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, final
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -123,7 +124,7 @@ class _WithoutBranches(TorchFunctionMode):
         if ordinal is not None and ordinal in self._branches:
             branch = self._branches[ordinal]
             writes = branch == 0 and name in ("add_", "__iadd__")
-            zeros = args[0].zero_() if writes else args[branch].new_zeros(args[branch].shape)
+            zeros = args[0].zero_() if writes else torch.zeros_like(args[branch])
             args = (zeros, *args[1:]) if branch == 0 else (args[0], zeros, *args[2:])
         return func(*args, **(kwargs or {}))
 

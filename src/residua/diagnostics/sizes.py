@@ -33,10 +33,12 @@ FULL: dict[str, Sizes] = {
     "information": {"examples": 768},
     "lesions": {"examples": 512, "draws": 5},
     "questions": {"steps": 40, "size": 64},
+    "first_step": {"size": 64},
 }
 _LEAST: dict[str, Sizes] = {
     "gradients": {"size": 4, "batches": 3},
     "signals": {"size": 8},
+    "first_step": {"size": 4},
     "additive": {"examples": 1},
     "estimation": {"size": 4},
     "shattering": {"points": 32, "lags": 15},
@@ -123,6 +125,7 @@ def passes(part: str, sizes: Sizes, walk: Walk) -> float:
         "information": size / 2,
         "lesions": size * removals / 3,
         "questions": 4 * size * sizes.get("steps", 0),
+        "first_step": size,
     }
     return float(counted[part])
 
