@@ -164,7 +164,8 @@ def _planned(asked: TrainSpec, progress: Progress) -> tuple[Plan, tuple[str, ...
 def _of_run(run: Record, asked: TrainSpec, progress: Progress) -> _Opened:
     """Opens a run, whether it finished, was stopped or failed, with its network as far as it came."""
     decided = fitting.planned(run, data_root=asked.data_root, progress=progress)
-    decided = replace(decided, device=machine.device(asked.device))
+    anywhere = replace(decided.recipe, compile=False, synchronised_norm=False)
+    decided = replace(decided, recipe=anywhere, device=machine.device(asked.device))
     sitting = Sitting.begin(decided, ())
     remarks = [_restored(run, sitting)]
     if decided.dataset.validation is None:

@@ -69,10 +69,12 @@ def test_twice_the_examples_cost_twice_the_passes():
 )
 def test_the_pace_is_of_one_example_in_the_first_pass_that_takes_long_enough(took, examples):
     seen: list[int] = []
+    trained: list[bool] = []
 
     class Watched(nn.Linear):
         def forward(self, input: torch.Tensor) -> torch.Tensor:
             seen.append(len(input))
+            trained.append(self.training)
             return super().forward(input)
 
     times = iter([time for seconds in took for time in (0.0, seconds)])
@@ -80,8 +82,9 @@ def test_the_pace_is_of_one_example_in_the_first_pass_that_takes_long_enough(too
     generator = torch.Generator().manual_seed(0)
     case = opened(module, torch.randn(100, 2, generator=generator), torch.zeros(100, dtype=torch.long))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sizes.time, "perf_counter", lambda: next(times))
+        patch.setattr("residua.diagnostics.sizes.time.perf_counter", lambda: next(times))
         assert Pace.measured(case).seconds == took[-1] / examples
     assert seen == [2, 4, 4, 16, 64][: 1 + len(took)]
+    assert trained == [False, *[True] * len(took)]  # the first call is `opened`'s
     assert not module.training
     assert module.weight.grad is None

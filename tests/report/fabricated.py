@@ -6,6 +6,7 @@ from residua.diagnostics.additive import AdditiveBlock, AdditiveCheck
 from residua.diagnostics.diagnosis import Diagnosis, RunFacts
 from residua.diagnostics.estimation import Estimation, StageEstimates
 from residua.diagnostics.findings import Finding
+from residua.diagnostics.first_step import FirstStep
 from residua.diagnostics.gradients import GradientFlow, GradientPlace
 from residua.diagnostics.information import Information, KeptAt
 from residua.diagnostics.lesions import Lesion, Lesions
@@ -250,6 +251,9 @@ def diagnosis() -> Diagnosis:
             ),
             optimizer="SGD, as given",
             steps=40,
+        ),
+        first_step=FirstStep(
+            frozen=("stem.convolution",), learning=NAMES, asleep=(), waking=NAMES[3:4], decay_share=0.02
         ),
         run=RunFacts(
             train_losses=(2.1, 1.2, 0.8),

@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import inf, nan
 
 import pytest
-from tests.report.fabricated import diagnosis, findings
+from tests.report.fabricated import diagnosis, findings, gradients
 
 from residua.report.sparklines import finding_lines, series_lines, series_of, sparkline
 
@@ -43,8 +43,7 @@ def test_the_table_fits_80_columns_and_has_first_last_and_what_is_predicted():
     lines = series_lines(diagnosis())
     assert max(map(len, lines)) <= 80
     stream = next(line for line in lines if line.startswith("gradient, stream"))
-    flow = diagnosis().gradients
-    norms = [place.stream.median for place in flow.places if place.kind == "addition"]
+    norms = [place.stream.median for place in gradients().places if place.kind == "addition"]
     assert [float(word) for word in stream.split() if word[0].isdigit()][:2] == pytest.approx(
         [norms[0], norms[-1]], rel=0.01
     )

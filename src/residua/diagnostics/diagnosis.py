@@ -89,7 +89,6 @@ MEASURES: dict[str, Callable[..., Any]] = {
 """What measures each part."""
 PARTS = tuple(MEASURES)
 """What ``--only`` takes."""
-_GRAVEST_FIRST = ("serious", "warning", "note")
 
 
 def diagnose(
@@ -131,8 +130,7 @@ def diagnose(
     )
     from residua.diagnostics.rules import judge  # which takes a `Diagnosis`
 
-    findings = sorted(judge(measured), key=lambda one: _GRAVEST_FIRST.index(one.severity))
-    return replace(measured, findings=tuple(findings))
+    return replace(measured, findings=judge(measured))
 
 
 def check_parts(names: Sequence[str]) -> None:

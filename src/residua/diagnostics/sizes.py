@@ -19,6 +19,8 @@ SECONDS = 45.0
 _TIMED = (4, 16, 64)
 """Examples in the timed passes: of few, a small network's time is that of Python."""
 _ENOUGH_SECONDS = 0.2
+_SECONDS_OF_QUESTIONS, _FEWEST_OF_QUESTIONS = 20.0, 320.0
+"""The questions cut themselves down to this time, but not below so many passes."""
 Sizes = dict[str, int]
 
 FULL: dict[str, Sizes] = {
@@ -77,13 +79,14 @@ class Pace:
         with undisturbed(case.module) as module, as_passes(module), torch.enable_grad():
             module.train()
             weights = [one for one in module.parameters() if one.requires_grad]
-            _seconds_of_pass(case, case.examples.take(slice(0, _TIMED[0])), weights)
-            for count in _TIMED:
-                few = case.examples.take(slice(0, count))
+            timed = [case.examples.take(slice(0, count)) for count in (_TIMED[0], *_TIMED)]
+            per_example = 0.0
+            for warm, few in enumerate(timed):
                 seconds = _seconds_of_pass(case, few, weights)
-                if seconds > _ENOUGH_SECONDS or len(few) < count:
+                per_example = seconds / len(few)
+                if warm and (seconds > _ENOUGH_SECONDS or len(few) == len(case.examples)):
                     break
-        return cls(seconds=seconds / len(few))
+        return cls(seconds=per_example)
 
 
 @final
@@ -114,7 +117,7 @@ def passes(part: str, sizes: Sizes, walk: Walk) -> float:
     removals = 2 * blocks + 10 * sizes.get("draws", 0)
     counted = {
         "gradients": 2 * size * sizes.get("batches", 0),
-        "additive": 6 * size,
+        "additive": 9 * size,
         "signals": 2 * size,  # its statistics of every output cost more than the pass
         "shattering": sizes.get("points", 0),
         "paths": size * sizes.get("paths", 0) * (blocks + 1),
@@ -158,7 +161,10 @@ def _grown(taken: dict[str, Part], pace: Pace, walk: Walk) -> dict[str, Part]:
 
 
 def _part(name: str, sizes: Sizes, pace: Pace, walk: Walk) -> Part:
-    return Part(name=name, sizes=sizes, seconds=pace.seconds * passes(name, sizes, walk))
+    seconds = pace.seconds * passes(name, sizes, walk)
+    if name == "questions" and pace.seconds * _FEWEST_OF_QUESTIONS <= _SECONDS_OF_QUESTIONS:
+        seconds = min(seconds, _SECONDS_OF_QUESTIONS)
+    return Part(name=name, sizes=sizes, seconds=seconds)
 
 
 def _seconds(parts: dict[str, Part]) -> float:

@@ -144,9 +144,10 @@ def name_places(axes: Axes, names: Sequence[str], *, what: str, most: int = 20) 
     """Writes names below an axis that counts from 0, or numbers where room or letters are wanting."""
     if len(names) <= most and can_draw(names):
         upright = len(names) > _SLANTED_UP_TO
-        slant = {"rotation": 90, "fontsize": 7} if upright else {"rotation": 55, "ha": "right", "fontsize": 8}
-        axes.set_xticks(range(len(names)), names, parse_math=False, **slant)
-        axes.tick_params(axis="x", length=0)
+        axes.set_xticks(range(len(names)), names, parse_math=False, rotation=90 if upright else 55)
+        axes.tick_params(axis="x", length=0, labelsize=7 if upright else 8)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("center" if upright else "right")
         return
     axes.set_xlabel(f"{what}, counted from 0, from the input")
     whole_numbers(axes)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from residua.diagnostics.estimation import Estimation
+from residua.diagnostics.first_step import FirstStep
 from residua.diagnostics.information import Information
 from residua.diagnostics.lesions import Lesion, Lesions
 from residua.diagnostics.paths import PathLengths
@@ -211,6 +212,31 @@ def _question_drawings(found: Questions) -> Iterator[Drawing]:
         yield Drawing(name="trainings", draw=lambda: curves.short_trainings(found), label=label)
     if found.updates:
         yield Drawing(name="updates", draw=lambda: curves.first_updates(found), label="Size of the first step")
+
+
+def first_step(found: FirstStep) -> Section:
+    """Says what one step will move, and what it never will."""
+    layers = len(found.learning) + len(found.frozen)
+    said = f"A step moves {plural(len(found.learning), 'layer')} of {count(layers)}."
+    if found.asleep:
+        said += f" {plural(len(found.asleep), 'block')} will never wake."
+    if found.decay_share is not None:
+        said += f" Weight decay is {percent(found.decay_share)} of it."
+    groups = (
+        ("no gradient arrives", found.frozen),
+        ("zero, and gets no gradient", found.asleep),
+        ("zero, and begins to learn", found.waking),
+    )
+    cells = tuple((name, what) for what, names in groups for name in names)
+    columns = ("place", "what the first step finds")
+    return Section(
+        name="first_step",
+        title="What the first step moves",
+        says=said,
+        caption="By one forward and one backward pass; nothing was stepped. The share of weight decay is that of the "
+        "norms of its part and the gradient’s, over all parameters.",
+        tables=(Rows(caption="What does not learn, or begins at zero", columns=columns, cells=cells),) if cells else (),
+    )
 
 
 def _amount(found: Lesions, value: float | None) -> str:

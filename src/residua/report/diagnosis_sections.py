@@ -21,6 +21,7 @@ def sections_of(found: Diagnosis) -> Iterator[Section]:
         (found.information, probes.information),
         (found.lesions, probes.lesions),
         (found.questions, probes.questions),
+        (found.first_step, probes.first_step),
     )
     for part, make in makers:
         if part is not None:
