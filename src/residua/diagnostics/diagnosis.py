@@ -23,6 +23,7 @@ from residua.diagnostics.shattering import Shattering, shattering
 from residua.diagnostics.signals import Signals, signals
 from residua.diagnostics.sizes import Chosen, Pace, Walk
 from residua.diagnostics.trace import trace
+from residua.diagnostics.what_if import WhatIf
 from residua.errors import BadSetting, ResiduaError, unknown
 
 
@@ -67,6 +68,8 @@ class Diagnosis:
     questions: Questions | None = None
     first_step: FirstStep | None = None
     run: RunFacts | None = None
+    what_if: tuple[WhatIf, ...] = ()
+    """The network with one thing changed, where that was asked for; the first row is the network as it is."""
     findings: tuple[Finding, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import final
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -24,6 +25,7 @@ RATES = (0.1, 10.0)
 """Of the learning rate as it is, that are tried."""
 Make = Callable[[nn.Module], Optimizer]
 """Returns the optimizer that a network would learn with."""
+Told = Callable[[Variant, int, float | None], None]
 
 
 @final
@@ -46,9 +48,7 @@ class WhatIf:
     """That these numbers took."""
 
 
-def what_if(
-    case: Case, *, make: Make | None = None, seed: int = 0, told: Callable[[str, int, int], None] | None = None
-) -> tuple[WhatIf, ...]:
+def what_if(case: Case, *, make: Make | None = None, seed: int = 0, told: Told | None = None) -> tuple[WhatIf, ...]:
     """Measures the network as it is and every variant that makes sense for it.
 
     Args:
@@ -56,16 +56,18 @@ def what_if(
             compared with itself ``drawn anew``, for its variants have learned nothing.
         make: Makes a variant's optimizer; None takes the case's kind with its first group's settings, else Adam.
         seed: Draws the variants' weights.
-        told: Is told what is tried, how many are done, and their number.
+        told: Is told what is tried next, how many are left, and how many seconds they will take: None before the
+            first, which measures that.
 
     Raises:
         BadNetwork: If the network cannot be copied.
     """
     tried = list(_tried(case, make or _like(case.optimizer), seed))
-    rows = []
+    rows: list[WhatIf] = []
     for place, (variant, changed) in enumerate(tried):
+        left = len(tried) - place
         if told is not None:
-            told(variant.name, place, len(tried))
+            told(variant, left, left * sum(row.seconds for row in rows) / len(rows) if rows else None)
         rows.append(_measured(variant, changed))
     return tuple(rows)
 
@@ -75,7 +77,8 @@ def _tried(case: Case, make: Make | None, seed: int) -> Iterator[tuple[Variant, 
     yield Variant(name="as it is", says="", network=case.module), case
     if isinstance(case.module, ResidualNetwork):
         again = build(case.module.spec, seed=seed)
-        yield from _with_case(case, make, Variant(name="drawn anew", says=f"seed {seed}", network=again))
+        if not _same(again, case.module):
+            yield from _with_case(case, make, Variant(name="drawn anew", says=f"seed {seed}", network=again))
     for variant in variants(case.module, seed=seed):
         yield from _with_case(case, make, variant)
     if case.optimizer is not None and make is not None:
@@ -89,6 +92,12 @@ def _with_case(case: Case, make: Make | None, variant: Variant, *, rate: float =
     for group in optimizer.param_groups if optimizer is not None else ():
         group["lr"] *= rate
     yield variant, replace(case, module=module, optimizer=optimizer)
+
+
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    """Says whether two networks of one specification have the same parameters."""
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return all(torch.equal(ours.cpu(), theirs.cpu()) for ours, theirs in pairs)
 
 
 def _copy(module: nn.Module, rate: float) -> Variant:

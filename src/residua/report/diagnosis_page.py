@@ -14,6 +14,7 @@ from residua import __version__, files
 from residua.diagnostics.diagnosis import Diagnosis
 from residua.diagnostics.findings import Finding
 from residua.errors import BadSetting
+from residua.report.diagnosis_remedies import remedy_lines
 from residua.report.diagnosis_sections import sections_of
 from residua.report.page import environment
 from residua.report.section import Section
@@ -54,8 +55,9 @@ class Diagnosed:
     def says(self) -> str:
         """Returns the findings and the series along the depth as lines of at most 80 letters."""
         found = finding_lines(self.findings) or [NO_FINDING]
+        tried = [*remedy_lines(self.measurements.what_if), ""] if self.measurements.what_if else []
         remarks = [line for remark in self.measurements.remarks for line in textwrap.wrap(remark, 80)]
-        return "\n".join(["", *found, "", *series_lines(self.measurements), "", *remarks]).strip("\n")
+        return "\n".join(["", *found, "", *series_lines(self.measurements), "", *tried, *remarks]).strip("\n")
 
     def to_json(self) -> dict[str, Any]:
         """Returns everything as JSON can hold it, and the page's path."""

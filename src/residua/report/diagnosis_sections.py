@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from residua.diagnostics.diagnosis import Diagnosis
 from residua.report import diagnosis_flow as flow
 from residua.report import diagnosis_probes as probes
+from residua.report.diagnosis_remedies import remedies
 from residua.report.section import Section
 
 
@@ -23,6 +24,8 @@ def sections_of(found: Diagnosis) -> Iterator[Section]:
         (found.questions, probes.questions),
         (found.first_step, probes.first_step),
     )
+    if len(found.what_if) > 1:
+        yield remedies(found.what_if)
     for part, make in makers:
         if part is not None:
             yield make(part)  # type: ignore[arg-type]
