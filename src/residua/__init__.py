@@ -29,6 +29,7 @@ __all__ = [
     "pretrained",
     "resume",
     "train",
+    "watch",
     "write_report",
 ]
 
@@ -39,6 +40,7 @@ _HOMES = {
     "diagnose": "residua.diagnoses",
     **dict.fromkeys(("build", "list_networks", "pretrained"), "residua.models"),
     **dict.fromkeys(("draw_features", "draw_network", "feature_maps", "inspect"), "residua.views"),
+    "watch": "residua.watching",
 }
 """Where a name lives; all others live in `residua.verbs`."""
 
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from residua.views import draw_network as draw_network
     from residua.views import feature_maps as feature_maps
     from residua.views import inspect as inspect
+    from residua.watching import watch as watch
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ PUBLIC = {
     "write_report",
     "resume",
     "train",
+    "watch",
 }
 
 

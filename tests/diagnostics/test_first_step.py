@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from residua.diagnostics.case import opened
+from residua.diagnostics.diagnosis import diagnose
 from residua.diagnostics.first_step import FirstStep, first_step
 
 
@@ -118,6 +119,14 @@ def test_what_lies_behind_a_detach_is_frozen_too():
     assert (found.frozen, found.learning) == (("0",), ("2",))
 
 
+def test_a_diagnosis_measures_it_and_judges_by_it():
+    module = seeded(linear(), linear())
+    module[0].requires_grad_(False)
+    case = opened(module, torch.randn(16, 6), torch.randint(0, 6, (16,)))
+    found = diagnose(case, only=["first_step"])
+    assert [one.rule for one in found.findings] == ["frozen layers"]
+
+
 def test_a_frozen_bias_alone_freezes_no_layer():
     module = seeded(linear(), linear())
     module[0].bias.requires_grad_(False)
@@ -160,6 +169,13 @@ def test_decoupled_decay_is_compared_with_the_sign_that_adam_first_steps_by():
         steps.append(torch.cat(moved).detach())
     decay, other = (steps[1] - steps[0]).norm(), steps[0].norm()
     assert found.decay_share == pytest.approx(float(decay / (decay + other)), rel=1e-3)
+
+
+def test_a_module_in_evaluation_mode_is_measured_as_it_would_train():
+    module = seeded(linear(), nn.BatchNorm1d(6), linear())
+    nn.init.constant_(module[1].running_var, 100.0)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, weight_decay=0.1)
+    assert measured(module.train(), optimizer) == measured(module.eval(), optimizer)
 
 
 def test_without_an_optimizer_no_share_is_known_and_without_decay_it_is_zero():

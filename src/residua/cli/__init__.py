@@ -69,6 +69,8 @@ def main() -> None:
         sys.exit(130)
     except ResiduaError as error:
         click.echo(f"{'' if error.exit_code > 128 else 'error: '}{error}", err=True)
+        for note in getattr(error, "__notes__", ()):
+            click.echo(note, err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()

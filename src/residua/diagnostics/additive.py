@@ -37,8 +37,8 @@ class AdditiveBlock:
     """‖total − shortcut − branch‖ / ‖total‖; over the larger term where the total is 0."""
     slope_error: float | None
     """How far ⟨J_Fᵀ g, v⟩ lies from the central difference of ⟨g, F(x + εv)⟩, v ~ N(0, 1), relative to the largest of
-    both and ‖J_Fᵀ g‖, the usual size of such a slope: what a wrong backward of a layer shows in. None where x is made
-    by what Python does not call, and cannot be moved."""
+    both, ‖J_Fᵀ g‖, the usual size of such a slope, and a hundredth of the total, below which rounding is seen: what a
+    wrong backward of a layer shows in. None where x is made by what Python does not call, and cannot be moved."""
 
 
 @final
@@ -154,7 +154,7 @@ def _block(addition: Addition, found: _Products, slope: float | None, difference
     apart = float((found.total - found.shortcut - found.branch).norm())
     slope_error = None
     if slope is not None and difference is not None:
-        slope_error = _ratio(abs(slope - difference), max(abs(slope), abs(difference), branch))
+        slope_error = _ratio(abs(slope - difference), max(abs(slope), abs(difference), branch, 0.01 * total))
     return AdditiveBlock(
         name=addition.name,
         kind=addition.kind,

@@ -6,6 +6,7 @@ custom function does inside is one, too, found again through the graph that auto
 """
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, final
@@ -98,7 +99,9 @@ def written_out() -> Iterator[None]:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.compiler.set_stance("force_eager"):
+        with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
+            # that the paths' hooks are called for a compiled part's wrapper as well
+            warnings.filterwarnings("ignore", message=r"Using `torch\.compile\(module\)` when there are global hooks")
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)

@@ -167,6 +167,8 @@ class Sitting:
                     made.update(status="failed" if isinstance(error, NonFiniteLoss) else "stopped")
             for observer in self.observers:
                 observer.run_stopped()
+            if isinstance(error, NonFiniteLoss):
+                error.add_note(f"next: residua diagnose {shlex.quote(str(made.path))}")
             raise
         self._tell_end(made)
 
@@ -295,6 +297,9 @@ class Sitting:
             epochs=self.course.epochs,
             steps_per_epoch=self.course.steps_per_epoch,
             first_epoch=self.state.position.epoch,
+            steps_done=self.state.position.total_steps,
+            network=self.network,
+            optimizer=self.state.optimizer,
         )
         for observer in self.observers:
             observer.run_started(event)
@@ -326,6 +331,7 @@ class Sitting:
             interval=(low, high) if headline else None,
             seconds=time.perf_counter() - self.plan.began,
             views=(views["kind"], views["accuracy"]) if views else None,
+            beats_baselines=headline.get("beats_baselines", True),
         )
         for observer in self.observers:
             observer.run_ended(event)

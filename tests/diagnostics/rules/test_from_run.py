@@ -58,6 +58,11 @@ def test_smaller_gaps_are_fine(train, validation):
     assert verdicts(**ends(train, validation)) == [("fine", "note")]
 
 
+def test_a_gap_between_two_high_errors_is_no_matter():
+    """19 and 30 % of errors: less than twice as many, though 11 points apart."""
+    assert verdicts(**ends(0.81, 0.7), baseline=0.0) == [("fine", "note")]
+
+
 def test_worse_than_no_network_on_other_examples_is_serious_and_makes_the_data_doubtful():
     found = verdicts(**ends(0.99, 0.4))
     assert found == [("fits but does not generalise", "serious"), ("data too small or doubtful", "warning")]
