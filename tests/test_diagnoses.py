@@ -198,7 +198,8 @@ def test_a_module_is_shown_what_is_given_and_no_page_is_written(cases, tmp_path:
         (nn.Linear(2, 2), {"images": torch.ones(2, 2), "source": "digits"}, "leave out source"),
     ],
 )
-def test_what_does_not_go_together_is_said_before_anything_is_read(what, given, message):
+def test_what_does_not_go_together_is_said_before_anything_is_read(what, given, message, monkeypatch):
+    monkeypatch.setattr("residua.diagnoses.plan", None)
     with pytest.raises(BadSetting, match=message):
         residua.diagnose(what, **given)
 

@@ -14,7 +14,7 @@ import torch
 
 from residua.diagnostics.case import Case, Examples, as_passes, undisturbed
 
-SECONDS = 45.0
+SECONDS = 40.0
 """For all parts together; reading images and drawing the page take the rest of the minute."""
 _TIMED = (4, 16, 64)
 """Examples in the timed passes: of few, a small network's time is that of Python."""
