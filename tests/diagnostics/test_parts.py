@@ -22,6 +22,14 @@ class Unit(nn.Module):
         self.residual = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
 
 
+class Listed(nn.Module):
+    """A block whose layers are lists themselves, as in torchvision's MobileNets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(*(nn.Sequential(nn.Linear(2, 2), nn.ReLU()) for _ in range(2)))
+
+
 class Stage(nn.Module):
     """Blocks in a list that is not the only thing in a module, as in ConvNeXt and Swin."""
 
@@ -68,6 +76,7 @@ def test_a_list_of_layers_is_taken_apart_and_one_layer_with_its_norm_is_not():
 
 def test_a_block_is_not_taken_apart_and_what_holds_blocks_is():
     assert blocks(nn.Sequential(Unit(), Unit())) == ["0", "1"]
+    assert blocks(nn.Sequential(Listed(), Listed())) == ["0", "1"]
     stages = nn.Sequential(Stage(), Stage())
     each = ("downsample", "units.0", "units.1")
     assert blocks(stages) == [f"{stage}.{part}" for stage in (0, 1) for part in each]

@@ -1,5 +1,7 @@
 """Signs of trouble are read off samples; healthy ones have none."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from residua.diagnostics.motion import BlockMotion, Sample
@@ -8,7 +10,7 @@ from residua.diagnostics.trouble import AT_FULL_RATE, GROWS, LASTING, TOO_FAR, T
 
 def samples(
     *,
-    gradients: list[float | None] | None = None,
+    gradients: Sequence[float | None] | None = None,
     ratios: list[float] | None = None,
     rates: list[float] | None = None,
     weights: float = 2.0,

@@ -217,15 +217,15 @@ def test_parameters_that_are_added_later_are_seen_and_sparse_gradients_are_not()
 
 
 def test_half_precision_is_measured_in_single():
-    """In float16 the square of 300 would overflow, and a norm would be rounded to three digits."""
+    """In float16 the norm of the weights, 128,000, is infinite."""
     module = nn.Sequential(nn.Linear(64, 64, bias=False)).half()
-    weight = nn.init.constant_(module.get_parameter("0.weight"), 300.0)
+    weight = nn.init.constant_(module.get_parameter("0.weight"), 2000.0)
     optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
     with Watch(module, optimizer, every=1) as watch:
         weight.grad = torch.full((64, 64), 4.0, dtype=torch.float16)
         optimizer.step()
     [one] = watch.samples[0].blocks
-    assert (one.gradient, one.weights, one.update) == (64 * 4.0, 64 * 300.0, 64 * 4.0)
+    assert (one.gradient, one.weights, one.update) == (64 * 4.0, 64 * 2000.0, 64 * 4.0)
 
 
 def test_what_is_not_finite_is_none_and_a_sign():
