@@ -179,7 +179,7 @@ def wait(folder: str, keep: str, cache: str, steps: int) -> dict[str, float]:
         epochs=1,
         seed=0,
         device=device,
-        bfloat16=machine.precision("auto", device) == "bfloat16",
+        precision=machine.precision("auto", device),
         forward=network,
     )
     walk = loop.take_steps(course, State(network=network, optimizer=optimizer_for(network, course.recipe.optimizer)))

@@ -51,7 +51,7 @@ def losses(case: Case) -> list[float]:
         epochs=1,
         seed=0,
         device=decided.device,
-        bfloat16=decided.bfloat16,
+        precision=decided.precision,
         forward=network,
     )
     state = State(network=network, optimizer=optimizer_for(network, decided.recipe.optimizer))

@@ -59,7 +59,7 @@ def course_of(name: str, side: int, batch: int, steps: int, team: Any = None) ->
         epochs=1,
         seed=0,
         device=device,
-        bfloat16=machine.precision("auto", device) == "bfloat16",
+        precision=machine.precision("auto", device),
         forward=forward_of(network, recipe("default"), team),
         team=team,
     )

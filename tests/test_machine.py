@@ -64,11 +64,19 @@ def test_the_description_names_what_a_result_depends_on():
     assert {"residua", "torch", "processor", "cores", "threads", "device", "bfloat16"} <= described.keys()
 
 
-def test_float16_is_refused_with_the_reason():
+def test_float16_is_for_gpus():
     with pytest.raises(BadSetting, match="thousand times slower on a processor; use bfloat16"):
         machine.precision("float16", torch.device("cpu"))
-    with pytest.raises(BadSetting, match="needs a gradient scaler; use bfloat16"):
-        machine.precision("float16", torch.device("cuda"))
+    assert machine.precision("float16", torch.device("cuda")) == "float16"
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "dtype"), [("float32", "float32"), ("bfloat16", "bfloat16"), ("float16", "float16")]
+)
+def test_layers_compute_in_the_arithmetic_that_is_asked_for(arithmetic: machine.Precision, dtype: str):
+    on = torch.device("cpu")
+    with machine.computing_in(arithmetic, on):
+        assert torch.nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == getattr(torch, dtype)
 
 
 GROUPS = {

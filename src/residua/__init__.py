@@ -15,6 +15,7 @@ __all__ = [
     "__version__",
     "build",
     "deepen",
+    "diagnose",
     "download",
     "draw_features",
     "draw_network",
@@ -28,6 +29,7 @@ __all__ = [
     "pretrained",
     "resume",
     "train",
+    "watch",
     "write_report",
 ]
 
@@ -35,12 +37,15 @@ _HOMES = {
     "NetworkSpec": "residua.networks.spec",
     "Run": "residua.runs",
     "ResiduaError": "residua.errors",
+    "diagnose": "residua.diagnoses",
     **dict.fromkeys(("build", "list_networks", "pretrained"), "residua.models"),
     **dict.fromkeys(("draw_features", "draw_network", "feature_maps", "inspect"), "residua.views"),
+    "watch": "residua.watching",
 }
 """Where a name lives; all others live in `residua.verbs`."""
 
 if TYPE_CHECKING:
+    from residua.diagnoses import diagnose as diagnose
     from residua.errors import ResiduaError as ResiduaError
     from residua.models import build as build
     from residua.models import list_networks as list_networks
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
     from residua.views import draw_network as draw_network
     from residua.views import feature_maps as feature_maps
     from residua.views import inspect as inspect
+    from residua.watching import watch as watch
 
 
 def __getattr__(name: str) -> Any:

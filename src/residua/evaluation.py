@@ -18,8 +18,10 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor, nn
 from torch.nn import functional
 
+from residua import machine
 from residua.data.dataset import Part, Preprocessing
 from residua.data.loader import evaluation_batches
+from residua.machine import Precision
 
 Views = Literal["one", "mirror", "six"]
 """How often an image is looked at: as it is, mirrored too, or six times (`views_of`)."""
@@ -71,18 +73,18 @@ def evaluate(
     preprocessing: Preprocessing,
     *,
     device: torch.device,
-    bfloat16: bool = False,
+    precision: Precision = "float32",
     views: Views = "one",
 ) -> Outcome:
     """Asks the network, in evaluation mode, about every image of a part once and in order.
 
-    The network's mode is restored. In float32 unless ``bfloat16``, which training uses between epochs. Of several
+    The network's mode is restored. Between epochs training asks in its own precision. Of several
     ``views`` the logits are averaged.
     """
     was_training = network.training
     network.eval()
     logits = []
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+    with torch.inference_mode(), machine.computing_in(precision, device):
         for batch in evaluation_batches(part, batch_size=BATCH_SIZE, preprocessing=preprocessing, device=device):
             seen = sum(weight * network(view).float() for weight, view in views_of(batch.images, views))
             logits.append(torch.as_tensor(seen).cpu())

@@ -21,7 +21,7 @@ from residua.errors import BadSetting
 if TYPE_CHECKING:
     import torch
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 ALLOCATOR_VARIABLE = "RESIDUA_ALLOCATOR"
 _CGROUP_FILES = {
@@ -149,17 +149,25 @@ def precision(name: str, on: torch.device) -> Precision:
     """Returns the arithmetic of the convolutions; ``auto`` is bfloat16 where the device computes it natively.
 
     Raises:
-        BadSetting: If bfloat16 is asked for where it is only emulated; and for float16 everywhere: gradients below
-            6e-8 vanish in it without a scaler, which bfloat16 does not need.
+        BadSetting: If bfloat16 is asked for where it is only emulated, or float16 on a processor.
     """
-    if name == "float16":
-        reason = "is about a thousand times slower on a processor" if on.type == "cpu" else "needs a gradient scaler"
-        raise BadSetting(f"precision is 'float16', which {reason}; use bfloat16 or float32, or leave it to auto")
+    if name == "float16" and on.type == "cpu":
+        raise BadSetting(
+            "precision is 'float16', which is about a thousand times slower on a processor; "
+            "use bfloat16 or float32, or leave it to auto"
+        )
     if name == "auto":
         return "bfloat16" if has_bfloat16(on) else "float32"
     if name == "bfloat16" and not has_bfloat16(on):
         raise BadSetting("bfloat16 is not native on this device and would be slower; use precision float32")
-    return "bfloat16" if name == "bfloat16" else "float32"
+    return "bfloat16" if name == "bfloat16" else "float16" if name == "float16" else "float32"
+
+
+def computing_in(arithmetic: Precision, on: torch.device) -> torch.autocast:
+    """Returns the context in which convolutions and linear layers compute so; in float32 it changes nothing."""
+    import torch
+
+    return torch.autocast(on.type, getattr(torch, arithmetic), enabled=arithmetic != "float32")
 
 
 def has_bfloat16(on: torch.device) -> bool:

@@ -20,7 +20,7 @@ from residua.networks.spec import NetworkSpec
 from residua.report import page
 from residua.report.gather import pictures_of
 from residua.report.rate_page import RateFound, write_rate_page
-from residua.report.terminal import ProgressObserver, transfer_progress
+from residua.report.terminal import transfer_progress
 from residua.runs import Run
 from residua.training import distributed, record
 from residua.training import fit as fitting
@@ -29,6 +29,7 @@ from residua.training.distributed import Team
 from residua.training.fit import Fitted
 from residua.training.plan import Plan, TrainSpec, plan
 from residua.training.record import Record
+from residua.watching import is_watched, observers
 
 
 def train(
@@ -47,6 +48,7 @@ def train(
     device: str = "auto",
     out: str | os.PathLike[str] | None = None,
     settings: Sequence[str] = (),
+    diagnose: bool = False,
 ) -> Run:
     """Trains a residual network on images and writes a run with its report.
 
@@ -71,6 +73,8 @@ def train(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, …
         out: The run directory; None takes the next free ``runs/SOURCE-NETWORK-NUMBER``.
         settings: ``name=value`` for single fields, as ``--set`` takes them.
+        diagnose: Whether gradients and updates are sampled by block while it trains, for the report (`residua.watch`);
+            the result is the same to the bit.
 
     Raises:
         ResiduaError: For whatever cannot work, before the first step; later `Interrupted` or `NonFiniteLoss`.
@@ -93,7 +97,7 @@ def train(
             settings=settings,
         )
 
-    return _trained(asked, device, out)
+    return _trained(asked, device, out, diagnose)
 
 
 def find_learning_rate(source: str | os.PathLike[str] = "digits", **asked: Any) -> RateFound:
@@ -132,6 +136,7 @@ def deepen(
     seed: int | None = None,
     out: str | os.PathLike[str] | None = None,
     settings: Sequence[str] = (),
+    diagnose: bool = False,
 ) -> Run:
     """Adds identity blocks to a run's network, which changes no answer, and trains the deeper one as a new run.
 
@@ -148,6 +153,7 @@ def deepen(
         seed: Of the new blocks' weights, the order and the augmentation; None takes the run's.
         out: The new run's directory.
         settings: ``name=value`` for single fields, after those of the old run.
+        diagnose: As `train` takes it.
 
     Raises:
         BadNetwork: If no block of the network's kind is the identity, with the reason.
@@ -177,7 +183,7 @@ def deepen(
             settings=(*kept, *settings),
         )
 
-    return _trained(asked, _device_of(run), out)
+    return _trained(asked, _device_of(run), out, diagnose)
 
 
 def resume(
@@ -186,6 +192,7 @@ def resume(
     epochs: int | None = None,
     data_root: str | os.PathLike[str] | None = None,
     accept_processes: bool = False,
+    diagnose: bool = False,
     **asked: Any,
 ) -> Run:
     """Goes on with a stopped or killed run to the result it would have had, to the bit.
@@ -195,6 +202,7 @@ def resume(
         epochs: More than it was begun with: the rest follows the schedule of a run of so many.
         data_root: Where the named sets are now; None keeps the place of then.
         accept_processes: Whether another number of processes is accepted where it changes the result; the run says so.
+        diagnose: As `train` takes it; a run that was watched before is watched on.
         asked: Anything else that `train` takes, which must be as the run was asked; it changes nothing.
 
     Raises:
@@ -208,7 +216,7 @@ def resume(
             opened,
             epochs=epochs,
             data_root=None if data_root is None else os.fspath(data_root),
-            observers=[ProgressObserver()] if team.leads else [],
+            observers=observers(watched=diagnose or is_watched(opened.path)) if team.leads else [],
             team=team,
             accept_processes=accept_processes,
         )
@@ -316,13 +324,13 @@ def _as_asked(name: str, value: Any) -> Any:
     return str(Path(text).expanduser().resolve()) if folder else text
 
 
-def _trained(asked: Callable[[], TrainSpec], device: str, out: str | os.PathLike[str] | None) -> Run:
+def _trained(asked: Callable[[], TrainSpec], device: str, out: str | os.PathLike[str] | None, diagnose: bool) -> Run:
     machine.prepare_process()
     with distributed.joined(device) as team:
         with transfer_progress() if team.leads else nullcontext() as progress:
             decided = team.together(lambda: fitting.with_head(plan(asked(), progress=progress), progress=progress))
-        observers = [ProgressObserver()] if team.leads else []
-        fitted = fitting.fit(decided, out=None if out is None else Path(out), observers=observers, team=team)
+        told = observers(watched=diagnose) if team.leads else []
+        fitted = fitting.fit(decided, out=None if out is None else Path(out), observers=told, team=team)
         return _reported(fitted, team)
 
 

@@ -11,6 +11,7 @@ PUBLIC = {
     "__version__",
     "build",
     "deepen",
+    "diagnose",
     "download",
     "draw_features",
     "draw_network",
@@ -25,6 +26,7 @@ PUBLIC = {
     "write_report",
     "resume",
     "train",
+    "watch",
 }
 
 

@@ -68,7 +68,7 @@ def begun(name: str, team: Team) -> tuple[Course, State]:
         epochs=EPOCHS,
         seed=3,
         device=CPU,
-        bfloat16=False,
+        precision="float32",
         forward=forward_of(network, recipe, team),
         team=team,
     )

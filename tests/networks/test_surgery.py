@@ -11,7 +11,7 @@ from residua.errors import BadNetwork, BadSetting
 from residua.networks.blocks import PlainBlock
 from residua.networks.network import ResidualNetwork, build
 from residua.networks.residual import Residual
-from residua.networks.spec import NetworkSpec, Order, small_stem
+from residua.networks.spec import NetworkSpec, Order, small_stem, whitening_stem
 from residua.networks.surgery import NO_IDENTITY, adapt_input, deepen, freeze, plain_twin, replace_head
 
 SPEC = NetworkSpec(stem=small_stem(8), blocks=(2, 2), widths=(8, 16), classes=5, norm_on_projection=False)
@@ -213,6 +213,12 @@ def test_a_grey_image_means_the_same_in_other_channels(before: int, after: int) 
     adapted = adapt_input(network, after)
     assert adapted.spec.in_channels == after
     torch.testing.assert_close(adapted(grey.expand(4, after, 9, 9)), network(grey.expand(4, before, 9, 9)))
+
+
+def test_a_whitening_stem_is_not_adapted_to_other_channels():
+    network = build(NetworkSpec(stem=whitening_stem(3), blocks=(1,), widths=(4,), classes=3), seed=0)
+    with pytest.raises(BadNetwork, match="build the network anew"):
+        adapt_input(network, 1)
 
 
 def test_more_channels_repeat_the_old_ones_in_turn() -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from residua.errors import BadRun
@@ -52,7 +53,17 @@ def test_in_a_notebook_one_cell_moves_and_is_emptied(shown, capsys):
     lines, handle = shown
     observer = ProgressObserver(Console())
     observer.run_started(
-        RunStarted(run="a", headline="<b>resnet8</b>", notes=(), epochs=2, steps_per_epoch=4, first_epoch=1)
+        RunStarted(
+            run="a",
+            headline="<b>resnet8</b>",
+            notes=(),
+            epochs=2,
+            steps_per_epoch=4,
+            first_epoch=1,
+            steps_done=0,
+            network=(network := torch.nn.Linear(1, 1)),
+            optimizer=torch.optim.SGD(network.parameters()),
+        )
     )
     observer.step_ended(StepEnded(epoch=1, step=2, images=10, loss=1.0, accuracy=0.5))
     observer.run_stopped()

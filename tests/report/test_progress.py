@@ -2,14 +2,17 @@
 
 import io
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
+import torch
 from rich.console import Console
 
 from residua.report.pace import Pace
 from residua.report.terminal import ProgressObserver, transfer_progress
 from residua.training.observers import EpochEnded, RunEnded, RunStarted, StepEnded
+
+NETWORK = torch.nn.Linear(1, 1)
 
 
 @dataclass
@@ -54,6 +57,9 @@ def started(*, epochs: int = 3, steps: int = 10, first: int = 1) -> RunStarted:
         epochs=epochs,
         steps_per_epoch=steps,
         first_epoch=first,
+        steps_done=(first - 1) * steps,
+        network=NETWORK,
+        optimizer=torch.optim.SGD(NETWORK.parameters()),
     )
 
 
@@ -172,6 +178,15 @@ def test_headline_notes_and_result_are_said_in_order():
         "  few images",
         "test accuracy 98.3\u202f% (95 % interval 96.4–99.2) in 2 min 05 s: runs/a",
     ]
+
+
+def test_a_run_no_better_than_a_baseline_says_the_next_step():
+    said = {}
+    for beats in (True, False):
+        display = Recorded()
+        ProgressObserver(display=display).run_ended(replace(ENDED, run="runs/a b", beats_baselines=beats))
+        said[beats] = display.said
+    assert said[False] == [*said[True], "next: residua diagnose 'runs/a b'"]
 
 
 def test_a_stop_takes_the_bar_away_and_may_come_before_the_start():

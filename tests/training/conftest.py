@@ -1,16 +1,28 @@
 """A tiny data set and a tiny network, so that a run takes a second."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
 
 from residua.data.dataset import Dataset, Part, Preprocessing
 from residua.networks.spec import NetworkSpec, small_stem
-from residua.training.observers import EpochEnded, RunEnded, RunStarted, StepEnded
-from residua.training.plan import TrainSpec
+from residua.training import fit as fitting
+from residua.training.fit import Fitted
+from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
+from residua.training.plan import TrainSpec, plan
+from residua.training.record import Record
 
 TINY = NetworkSpec(stem=small_stem(4), blocks=(1, 1), widths=(4, 8), in_channels=1, classes=10)
+
+
+def fit(asked: TrainSpec, *, out: Path | None = None, observers: Sequence[Observer] = ()) -> Fitted:
+    return fitting.fit(plan(asked), out=out, observers=observers)
+
+
+def resume(run: Path, *, observers: Sequence[Observer] = ()) -> Fitted:
+    return fitting.resume(Record(run), observers=observers)
 
 
 class Watcher:

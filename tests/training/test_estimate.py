@@ -9,6 +9,7 @@ import torch
 from tests.training.conftest import TINY, Watcher
 
 from residua import machine
+from residua.networks.network import build
 from residua.training import choice, estimate, pace
 from residua.training import fit as fitting
 from residua.training.distributed import Team
@@ -18,6 +19,7 @@ from residua.training.optimizers import optimizer_for
 from residua.training.plan import Plan, TrainSpec, plan
 from residua.training.recipe import Optimizer
 from residua.training.sitting import Sitting
+from residua.training.transfer import Start
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +112,15 @@ def test_a_quicker_network_is_the_first_on_the_ladder_that_takes_half_or_less():
     assert estimate._quicker(large, 30.0) is None
     least = plan(TrainSpec(source="digits", network="resnet8", epochs=2, settings=("precision=float32",)))
     assert estimate._quicker(least, 600.0) is None
+
+
+def test_no_other_network_is_named_for_weights_that_the_user_named():
+    large = plan(TrainSpec(source="digits", network="resnet56", epochs=2, settings=("precision=float32",)))
+    network = build(large.specification, seed=0)
+    start = Start(network=network, origin="runs/a", says="from runs/a", head="known")
+    begun = replace(large, start=start, asked=replace(large.asked, weights="runs/a"))
+    assert estimate._quicker(begun, 600.0) is None
+    assert estimate._quicker(replace(begun, start=None), 600.0) is not None
 
 
 @pytest.mark.parametrize(

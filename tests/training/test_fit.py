@@ -4,27 +4,22 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from tests.training.conftest import TINY, Watcher
+from tests.training.conftest import TINY, Watcher, fit, resume
 
 from residua import artifact, evaluation
 from residua.data import sources
 from residua.data.sources import DataSpec
 from residua.errors import BadNetwork, BadRun, BadSetting, Interrupted, NonFiniteLoss
 from residua.inference.predictor import Predictor
-from residua.networks.network import build
-from residua.networks.spec import NetworkSpec, small_stem, whitening_stem
-from residua.networks.whitening import whiten
-from residua.training import fit as fitting
 from residua.training.fit import Fitted
-from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
-from residua.training.plan import TrainSpec, plan
+from residua.training.observers import EpochEnded, RunEnded, RunStarted, StepEnded
+from residua.training.plan import TrainSpec
 from residua.training.record import Record
 
 FILES = {
@@ -42,14 +37,6 @@ FILES = {
     "predictions-test.jsonl",
     "model.safetensors",
 }
-
-
-def fit(asked: TrainSpec, *, out: Path | None = None, observers: Sequence[Observer] = ()) -> Fitted:
-    return fitting.fit(plan(asked), out=out, observers=observers)
-
-
-def resume(run: Path, *, observers: Sequence[Observer] = ()) -> Fitted:
-    return fitting.resume(Record(run), observers=observers)
 
 
 @pytest.fixture(scope="module")
@@ -218,11 +205,10 @@ def test_a_killed_run_keeps_what_was_finished(tmp_path: Path):
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from residua.training.fit import fit\n"
-        "from residua.training.plan import TrainSpec, plan\n"
-        "from tests.training.conftest import TINY, Watcher\n"
+        "from residua.training.plan import TrainSpec\n"
+        "from tests.training.conftest import TINY, Watcher, fit\n"
         "kill = lambda event: event.epoch == 3 and os.kill(os.getpid(), signal.SIGKILL)\n"
-        "fit(plan(TrainSpec(network=TINY, epochs=5)), out=Path(sys.argv[1]), observers=[Watcher(kill)])\n"
+        "fit(TrainSpec(network=TINY, epochs=5), out=Path(sys.argv[1]), observers=[Watcher(kill)])\n"
     )
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(root), *sys.path])
@@ -330,107 +316,3 @@ def test_without_a_test_part_the_headline_is_optimistic(coloured_folder: Path, t
     asked = TrainSpec(source=str(coloured_folder), network=replace(TINY, in_channels=3), epochs=1)
     headline = fit(asked, out=tmp_path / "a").record.read("result")["headline"]
     assert (headline["part"], headline["optimistic"], headline["images"]) == ("validation", True, 20)
-
-
-def test_patience_ends_a_run_that_no_longer_improves(tiny_digits: TrainSpec, tmp_path: Path):
-    """At a rate of nearly 0 validation stays where it is: the first epoch is the best but for rounding."""
-    settings = (*tiny_digits.settings, "patience=2", "optimizer.learning_rate=1e-12", "averaging.kind=none")
-    fitted = fit(replace(tiny_digits, epochs=9, settings=settings), out=tmp_path / "run")
-    losses = [row["validation_loss"] for row in fitted.record.epochs()]
-    assert len(losses) - 1 - losses.index(min(losses)) == 2
-    assert len(losses) < 9
-    assert f"ended after epoch {len(losses)} of 9, 2 without a lower" in fitted.record.read("result")["chosen"]["by"]
-    assert fitted.record.status == "finished"
-
-
-def test_an_average_is_what_is_evaluated_and_kept(tiny_digits: TrainSpec, tmp_path: Path):
-    """With a decay of almost 1 and little warm-up the kept weights are near the first ones; plain ones have moved."""
-    settings = (*tiny_digits.settings, "choose=last", "averaging.kind=ema", "averaging.decay=0.9999")
-    averaged = fit(replace(tiny_digits, settings=settings), out=tmp_path / "averaged")
-    plain = fit(replace(tiny_digits, settings=(*settings[:-2], "averaging.kind=none")), out=tmp_path / "plain")
-    ours, theirs = averaged.network.state_dict(), plain.network.state_dict()
-    assert not torch.equal(ours["head.weight"], theirs["head.weight"])
-    row, validation = averaged.record.epochs()[-1], averaged.record.read("result")["parts"]["validation"]
-    assert row["validation_accuracy"] == pytest.approx(validation["accuracy"])
-    assert row["train_loss"] == plain.record.epochs()[-1]["train_loss"]
-
-
-def test_several_views_are_a_second_accuracy(tiny_digits: TrainSpec, tmp_path: Path):
-    settings = (*tiny_digits.settings, "views=six", "flip=random")
-    fitted = fit(replace(tiny_digits, settings=settings), out=tmp_path / "run")
-    test = fitted.record.read("result")["parts"]["test"]
-    assert test["views"]["kind"] == "six"
-    assert test["views"]["interval"][0] < test["views"]["accuracy"] < test["views"]["interval"][1]
-    assert fitted.record.read("result")["headline"]["accuracy"] == test["accuracy"]
-
-
-def test_images_that_are_not_mirrored_in_training_are_not_mirrored_in_a_test(tiny_digits: TrainSpec, tmp_path: Path):
-    fitted = fit(replace(tiny_digits, settings=(*tiny_digits.settings, "views=six")), out=tmp_path / "run")
-    assert "views" not in fitted.record.read("result")["parts"]["test"]
-
-
-def test_the_fast_recipe_takes_its_network_for_small_images_only():
-    decided = plan(TrainSpec(source="digits", recipe="fast", epochs=1))
-    assert decided.network_name.startswith("resnet")
-
-
-def test_a_micro_batch_of_one_image_is_refused_where_a_norm_sees_one_number():
-    shrinking = NetworkSpec(stem=small_stem(4), blocks=(1,) * 4, widths=(4,) * 4, in_channels=1, classes=10)
-    with pytest.raises(BadSetting, match="micro_batches=64 leaves 1 image at once"):
-        plan(TrainSpec(network=shrinking, epochs=1, settings=("batch_size=64", "micro_batches=64")))
-
-
-def test_a_whitening_stem_is_set_from_the_training_images(tmp_path: Path):
-    network = NetworkSpec(stem=whitening_stem(1), blocks=(1,), widths=(4,), in_channels=1, classes=10)
-    asked = TrainSpec(network=network, epochs=1, settings=("precision=float32",))
-    fitted = fit(asked, out=tmp_path / "run")
-    expected = build(network, seed=0)
-    images = fitted.plan.dataset.train.images[:5000]
-    whiten(expected, fitted.plan.dataset.preprocessing.normalise(images))
-    found = fitted.network.stem.get_parameter("convolution.weight")
-    assert torch.equal(found, expected.stem.get_parameter("convolution.weight"))
-
-
-def learned(run: Path) -> dict[str, object]:
-    """Returns all that a run learned and said of its images, without times."""
-    kept, result = artifact.load(run / "model.safetensors").weights, json.loads((run / "result.json").read_text())
-    data = json.loads((run / "data.json").read_text())
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    numbers = [
-        {name: row[name] for name in ("epoch", "train_loss", "validation_loss", "learning_rate")} for row in rows
-    ]
-    weights = {name: value.tolist() for name, value in kept.items()}
-    return {"weights": weights, "result": result, "parts": data["parts"], "epochs": numbers}
-
-
-def of_folder(folder: Path, keep: str, **more: object) -> TrainSpec:
-    settings = ("precision=float32", "batch_size=8", f"data.keep={keep}")
-    return TrainSpec(source=str(folder), network=TINY, epochs=2, settings=settings, **more)  # type: ignore[arg-type]
-
-
-def test_a_run_learns_the_same_wherever_its_images_are(coloured_folder: Path, tmp_path: Path):
-    """In memory, mapped or streamed: weights, losses, results, baselines and digests are equal to the bit."""
-    runs = []
-    for keep in ("memory", "cache", "stream"):
-        fit(of_folder(coloured_folder, keep), out=tmp_path / keep)
-        runs.append(learned(tmp_path / keep))
-    assert runs[1] == runs[0]
-    assert runs[2] == runs[0]
-
-
-@pytest.mark.parametrize("keep", ["memory", "cache", "stream"])
-def test_a_stopped_run_goes_on_to_the_same_result_wherever_its_images_are_and_only_on_the_same(
-    coloured_folder: Path, tmp_path: Path, keep: str
-):
-    fit(of_folder(coloured_folder, "memory"), out=tmp_path / "whole")
-    stopper = Watcher(lambda event: os.kill(os.getpid(), signal.SIGINT) if event.step == 3 else None)
-    with pytest.raises(Interrupted):
-        fit(of_folder(coloured_folder, keep), out=tmp_path / "run", observers=(stopper,))
-    image = next((coloured_folder / "red").iterdir())
-    content = image.read_bytes()
-    Image.new("RGB", (32, 32), "green").save(image)
-    with pytest.raises(BadRun, match="is not what .* was trained on"):
-        resume(tmp_path / "run")
-    image.write_bytes(content)
-    resume(tmp_path / "run")
-    assert learned(tmp_path / "run") == learned(tmp_path / "whole")

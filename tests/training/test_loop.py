@@ -38,7 +38,7 @@ def begin(dataset: Dataset, recipe: Recipe = RECIPE, network: NetworkSpec = NETW
         epochs=2,
         seed=0,
         device=CPU,
-        bfloat16=False,
+        precision="float32",
         forward=module,
     )
     return course, State(network=module, optimizer=optimizer_for(module, recipe.optimizer))

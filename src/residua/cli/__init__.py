@@ -13,6 +13,7 @@ _COMMANDS = {
     "train": "Train a residual network on images and write a report.",
     "predict": "Say what is on images, with a trained network.",
     "evaluate": "Measure a trained network on its own held-out images or on others.",
+    "diagnose": "Say why a network learns or not: findings, figures and remedies.",
     "report": "Draw a run's report again.",
     "networks": "List the networks that have a name.",
     "inspect": "Show a network's shapes, parameters, multiply-adds and receptive field.",
@@ -68,6 +69,8 @@ def main() -> None:
         sys.exit(130)
     except ResiduaError as error:
         click.echo(f"{'' if error.exit_code > 128 else 'error: '}{error}", err=True)
+        for note in getattr(error, "__notes__", ()):
+            click.echo(note, err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()

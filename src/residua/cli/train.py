@@ -55,6 +55,7 @@ from residua.training import record
 @click.option(
     "--find-learning-rate", is_flag=True, help="Only try rising rates on a copy, and write a page with the plot."
 )
+@click.option("--diagnose", is_flag=True, help="Sample gradients and updates by block; the result stays the same.")
 @click.option("--open", "open_report", is_flag=True, help="Open the report in the browser when done.")
 @click.pass_context
 def command(
@@ -74,7 +75,7 @@ def command(
     _check(options, given)
     if find_learning_rate:
         _check_found(given, processes)
-        page = _find(source or "digits", _of_a_new_run(options, but="out"))
+        page = _find(source or "digits", _of_a_new_run(options, but=("out", "diagnose")))
     else:
         count = _processes(processes, options["resume"])
         if count > machine.place().ranks:
@@ -87,9 +88,9 @@ def command(
     return None
 
 
-def _of_a_new_run(options: dict[str, Any], *, but: str = "") -> dict[str, Any]:
+def _of_a_new_run(options: dict[str, Any], *, but: tuple[str, ...] = ()) -> dict[str, Any]:
     """Returns the options that `residua.train` takes."""
-    return {name: value for name, value in options.items() if name not in (*_NOT_FOR_A_NEW_RUN, but)}
+    return {name: value for name, value in options.items() if name not in (*_NOT_FOR_A_NEW_RUN, *but)}
 
 
 def _find(source: str, wanted: dict[str, Any]) -> Path:
@@ -124,7 +125,7 @@ def _train(source: str | None, options: dict[str, Any], given: list[str]) -> Pat
 
 
 _NOT_FOR_A_NEW_RUN = ("resume", "accept_processes", "deepen", "stage", "blocks")
-_DEEPENING = ("recipe", "epochs", "minutes", "seed", "out", "settings")
+_DEEPENING = ("recipe", "epochs", "minutes", "seed", "out", "settings", "diagnose")
 """What may be said anew of a run that is deepened."""
 
 
@@ -160,7 +161,7 @@ def _check(options: dict[str, Any], given: list[str]) -> None:
 
 def _check_found(given: list[str], processes: int | None) -> None:
     """Checks the options of a search, which makes no run and takes one process."""
-    others = [_option(name) for name in given if name in ("resume", "deepen", "out")]
+    others = [_option(name) for name in given if name in ("resume", "deepen", "out", "diagnose")]
     others += ["--processes"] if processes is not None else []
     if others:
         raise BadSetting(f"--find-learning-rate makes no run and goes on with none; leave out {' '.join(others)}")

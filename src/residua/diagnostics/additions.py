@@ -34,6 +34,10 @@ class Addition:
     """Index of x."""
     kind: Literal["identity", "free", "projection"]
     """Of the shortcut: x itself; without parameters (padded, pooled, scaled); with them."""
+    branch_scale: float = 1.0
+    """What the addition itself multiplies the branch by: its ``alpha``, where the branch is its second operand."""
+    shortcut_scale: float = 1.0
+    """Likewise of the shortcut."""
 
 
 @final

@@ -11,6 +11,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
 
 from residua.errors import BadData, BadNetwork
@@ -119,9 +120,13 @@ def opened(
 
     Raises:
         BadData: If there are fewer than two examples, or not as many labels.
-        BadNetwork: If the forward pass fails, with what it said, or gives no tensor.
+        BadNetwork: If the forward pass fails, with what it said, or gives no tensor; or if lazy layers wait for one.
     """
     inside = unwrapped(module)
+    if any(isinstance(one, UninitializedParameter) for one in inside.parameters()):
+        raise BadNetwork(
+            f"{type(inside).__name__} has lazy layers without weights yet; run it once on its inputs first"
+        )
     device = device_of(inside)
     examples = _examples(images, labels).to(device)
     kept = None if held_out is None else _examples(*held_out).to(device)
@@ -207,6 +212,14 @@ def undisturbed(module: nn.Module) -> Iterator[nn.Module]:
             one.requires_grad_(needs)
 
 
+def reseed(device: torch.device, seed: int) -> None:
+    """Seeds what modules on a device draw from, within `undisturbed`, which puts the state back."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
 @contextlib.contextmanager
 def as_passes(module: nn.Module) -> Iterator[None]:
     """Turns a forward pass that fails into one line.
@@ -249,14 +262,14 @@ def _loss_for(given: Tensor, labels: Any, loss: Loss | None) -> tuple[Loss, str,
     whole = isinstance(labels, Tensor) and labels.dim() == 1 and not labels.is_floating_point()
     if whole and given.dim() == 2 and int(labels.min()) >= 0 and int(labels.max()) < given.shape[1] > 1:
         return _cross_entropy, "cross-entropy of the logits", True
-    return _linear, f"a fixed linear functional of the outputs (normal weights, seed {_LINEAR_SEED})", False
+    return linear_functional, f"a fixed linear functional of the outputs (normal weights, seed {_LINEAR_SEED})", False
 
 
 def _cross_entropy(output: Any, labels: Tensor) -> Tensor:
     return functional.cross_entropy(answer(output), labels.long())
 
 
-def _linear(output: Any, _labels: Any) -> Tensor:
+def linear_functional(output: Any, _labels: Any) -> Tensor:
     """Returns ⟨w, output⟩ a number, mean over the examples, with w ~ N(0, 1) fixed."""
     given = answer(output)
     generator = torch.Generator().manual_seed(_LINEAR_SEED)

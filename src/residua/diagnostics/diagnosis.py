@@ -1,20 +1,30 @@
-"""All measurements of one case, and what they say."""
+"""All measurements of one case, and what they say.
+
+Each part is measured by a function of its own; a part that cannot be measured says why, and the others go on.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import final
+from dataclasses import asdict, dataclass, replace
+from math import isfinite
+from typing import Any, final
 
-from residua.diagnostics.additive import AdditiveCheck
-from residua.diagnostics.case import Case
-from residua.diagnostics.estimation import Estimation
+from residua.diagnostics import sizes
+from residua.diagnostics.additive import AdditiveCheck, additive_check
+from residua.diagnostics.case import Case, undisturbed
+from residua.diagnostics.estimation import Estimation, iterative_estimation
 from residua.diagnostics.findings import Finding
-from residua.diagnostics.gradients import GradientFlow
-from residua.diagnostics.information import Information
-from residua.diagnostics.lesions import Lesions
-from residua.diagnostics.paths import PathLengths
-from residua.diagnostics.questions import Questions
-from residua.diagnostics.shattering import Shattering
-from residua.diagnostics.signals import Signals
+from residua.diagnostics.first_step import FirstStep, first_step
+from residua.diagnostics.gradients import GradientFlow, gradient_flow
+from residua.diagnostics.information import Information, information_kept
+from residua.diagnostics.lesions import Lesions, lesions
+from residua.diagnostics.paths import PathLengths, path_lengths
+from residua.diagnostics.questions import Questions, questions
+from residua.diagnostics.shattering import Shattering, shattering
+from residua.diagnostics.signals import Signals, signals
+from residua.diagnostics.sizes import Chosen, Pace, Walk
+from residua.diagnostics.trace import trace
+from residua.diagnostics.what_if import WhatIf
+from residua.errors import BadSetting, ResiduaError, unknown
 
 
 @final
@@ -56,11 +66,31 @@ class Diagnosis:
     information: Information | None = None
     lesions: Lesions | None = None
     questions: Questions | None = None
+    first_step: FirstStep | None = None
     run: RunFacts | None = None
+    what_if: tuple[WhatIf, ...] = ()
+    """The network with one thing changed, where that was asked for; the first row is the network as it is."""
     findings: tuple[Finding, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns everything as JSON can hold it; numbers that are not finite become "nan", "inf" and "-inf"."""
+        return _finite(asdict(self))
 
-PARTS = ("gradients", "additive", "signals", "shattering", "paths", "estimation", "information", "lesions", "questions")
+
+MEASURES: dict[str, Callable[..., Any]] = {
+    "gradients": gradient_flow,
+    "additive": additive_check,
+    "signals": signals,
+    "shattering": shattering,
+    "paths": path_lengths,
+    "estimation": iterative_estimation,
+    "information": information_kept,
+    "lesions": lesions,
+    "questions": questions,
+    "first_step": first_step,
+}
+"""What measures each part."""
+PARTS = tuple(MEASURES)
 """What ``--only`` takes."""
 
 
@@ -71,4 +101,78 @@ def diagnose(
     run: RunFacts | None = None,
     told: Callable[[str, int, int], None] | None = None,
 ) -> Diagnosis:
-    raise NotImplementedError
+    """Measures a module, and judges what was measured.
+
+    Without ``only`` the sizes of all parts follow from the time that a pass takes, so that they take under a minute
+    (`residua.diagnostics.sizes`); what does not fit is left out, and said. The module comes back as it was.
+
+    Args:
+        case: What is looked at.
+        only: Names of parts, which are then measured in full, whatever that takes.
+        run: What a training run's files tell, where the module is a run's.
+        told: Is told the part that begins, and of the expected milliseconds those that are behind and all.
+
+    Raises:
+        BadSetting: If there is no part of a name, with the nearest.
+        BadNetwork: If the forward pass fails.
+    """
+    check_parts(only)
+    walk, pace = _walked(case), Pace.measured(case)
+    chosen = sizes.full(pace, walk, only) if only else sizes.within_a_minute(pace, walk)
+    found, failed = _measured(case, chosen, told)
+    measured = Diagnosis(
+        name=case.name,
+        loss_name=case.loss_name,
+        parameters=sum(one.numel() for one in case.module.parameters()),
+        layers=walk.layers,
+        additions=walk.additions,
+        examples=len(case.examples),
+        remarks=(*case.remarks, *chosen.says, *failed),
+        run=run,
+        **found,
+    )
+    from residua.diagnostics.rules import judge  # which takes a `Diagnosis`
+
+    return replace(measured, findings=judge(measured))
+
+
+def check_parts(names: Sequence[str]) -> None:
+    """Refuses a name that no part has.
+
+    Raises:
+        BadSetting: With the nearest.
+    """
+    for name in names:
+        if name not in PARTS:
+            raise BadSetting(unknown("part of a diagnosis", name, PARTS))
+
+
+def _measured(
+    case: Case, chosen: Chosen, told: Callable[[str, int, int], None] | None
+) -> tuple[dict[str, Any], list[str]]:
+    """Returns what each part gave, by name, and a line for each that could not be measured."""
+    found: dict[str, Any] = {}
+    failed, behind, total = [], 0.0, sum(part.seconds for part in chosen.parts)
+    for part in chosen.parts:
+        if told is not None:
+            told(part.name, round(1000 * behind), round(1000 * total))
+        try:
+            found[part.name] = MEASURES[part.name](case, **part.sizes)
+        except ResiduaError as error:
+            failed.append(f"{part.name}: {error}")
+        behind += part.seconds
+    return found, failed
+
+
+def _walked(case: Case) -> Walk:
+    with undisturbed(case.module) as module:
+        passed = trace(module.train(), case.examples.take(slice(0, 2)))
+    return Walk(layers=len(passed.layers), additions=len(passed.additions))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inside) for name, inside in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_finite(inside) for inside in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value

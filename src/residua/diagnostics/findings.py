@@ -29,3 +29,5 @@ class Finding:
     evidence: Evidence
     source: str
     """Paper and section, or measurement in the docs, that the rule leans on."""
+    explained_by: str = ""
+    """The rule whose finding is the cause of this one; empty where none among the findings is."""

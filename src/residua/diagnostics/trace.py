@@ -6,6 +6,7 @@ custom function does inside is one, too, found again through the graph that auto
 """
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, final
@@ -36,6 +37,8 @@ class Trace:
     additions: tuple[Addition, ...]
     inputs: tuple[Tensor, ...]
     """What the network was given, as leaves whose gradient can be asked for."""
+    output: Any
+    """What the module gave: what a loss takes."""
     answer: Tensor
     """The output, or the logits among several."""
 
@@ -85,6 +88,7 @@ def trace(module: nn.Module, examples: Examples, *, look: Look | None = None, me
         operations=tuple(tracer.operations),
         additions=numbered(tracer.additions),
         inputs=leaves,
+        output=given,
         answer=found,
     )
 
@@ -95,7 +99,9 @@ def written_out() -> Iterator[None]:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.compiler.set_stance("force_eager"):
+        with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
+            # that the paths' hooks are called for a compiled part's wrapper as well
+            warnings.filterwarnings("ignore", message=r"Using `torch\.compile\(module\)` when there are global hooks")
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
@@ -125,11 +131,12 @@ class _Tracer(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         ordinal = self._counter.ordinal(name, args)
-        operands, indices = None, ()
+        operands = ()
         if ordinal is not None:
-            indices = tuple(index for one in args[:2] if (index := self.index_of(one)) is not None)
             first, second = scaled_operands(args, kwargs)
-            operands = (first.detach().clone(), second) if name in ("add_", "__iadd__") else (first, second)
+            before = first.detach().clone() if name in ("add_", "__iadd__") else first
+            indices = map(self.index_of, args[:2])
+            operands = tuple(zip(indices, (1.0, float(kwargs.get("alpha", 1))), (before, second), strict=True))
         parents, weighted = self._sources(args, kwargs)
         given = func(*args, **kwargs)
         outputs = list(_tensors(given))
@@ -141,8 +148,8 @@ class _Tracer(TorchFunctionMode):
         for output in outputs:
             if output.is_floating_point():
                 made = self.note(name, kind_of(name, weighted=weighted), output, parents=parents, weighted=weighted)
-                if ordinal is not None and operands is not None and len(indices) == 2:
-                    self._add(made, ordinal, indices, operands, output)
+                if ordinal is not None and all(index is not None for index, _, _ in operands):
+                    self._add(made, ordinal, operands, output)
                 if self.look is not None:
                     self.look(made, args, kwargs, output)
         return given
@@ -225,17 +232,19 @@ class _Tracer(TorchFunctionMode):
                 weighted |= isinstance(tensor, nn.Parameter) or tensor in self._of_weights or tensor.requires_grad
         return tuple(dict.fromkeys(parents)), weighted
 
-    def _add(self, made: Operation, ordinal: int, indices: tuple[int, ...], operands: Any, output: Tensor) -> None:
-        found = block(self.operations, made, ordinal, indices)
+    def _add(self, made: Operation, ordinal: int, operands: tuple[Any, ...], output: Tensor) -> None:
+        """Writes an addition down if it is a block's; an operand comes as its index, its factor and its value."""
+        scales = {index: scale for index, scale, _ in operands}
+        found = block(self.operations, made, ordinal, tuple(scales))
         if found is None:
             return
         self.operations[made.index] = replace(made, kind="addition")
         named = next((path for path in reversed(self.path) if path not in self.bare), "")
-        found = replace(found, name=named)
-        self.additions.append(found)
+        named = {"name": named, "branch_scale": scales[found.branch], "shortcut_scale": scales[found.shortcut]}
+        self.additions.append(replace(found, **named))
         if self.meet is not None:
-            branch, shortcut = operands if found.branch == indices[0] else operands[::-1]
-            self.meet(found, branch, shortcut, output)
+            terms = {index: term for index, _, term in operands}
+            self.meet(self.additions[-1], terms[found.branch], terms[found.shortcut], output)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

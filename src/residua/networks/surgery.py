@@ -110,7 +110,12 @@ def adapt_input(network: ResidualNetwork, channels: int) -> ResidualNetwork:
     One channel gets the sum of the first convolution's weights over its old channels; more repeat the old ones in
     turn, each times old/new. From 1 to any number, and from any number to 1, the answer does not change on an
     image whose channels are all the same.
+
+    Raises:
+        BadNetwork: If the stem whitens patches, whose filters belong to the channels that they were set from.
     """
+    if network.spec.stem.whitening:
+        raise BadNetwork("a whitening stem is set from images of its own channels; build the network anew for others")
     spec, weights = replace(network.spec, in_channels=channels), network.state_dict()
     name = next(name for name in weights if name.startswith("stem.convolution"))
     old = weights[name].shape[1]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, final
 
 from residua import files
+from residua.diagnostics.motion import Sample
 from residua.errors import BadRun
 
 
@@ -51,6 +52,11 @@ class Material:
         """Reads what the network said of each image of the headline's part; empty where it was not kept."""
         path = self.path / f"predictions-{self.part}.jsonl"
         return files.read_json_lines(path) if path.is_file() else []
+
+    def watched(self) -> tuple[Sample, ...]:
+        """Reads what was sampled while it trained; empty where it was not watched."""
+        path = self.path / "watch.jsonl"
+        return tuple(map(Sample.from_json, files.read_json_lines(path))) if path.is_file() else ()
 
 
 def read(run: Path) -> Material:

@@ -3,7 +3,9 @@
 A narrow no-break space stands before the per cent sign, as in a well-set text.
 """
 
+import re
 from collections.abc import Sequence
+from math import isinf, isnan
 
 _FINE_FROM_IMAGES = 1000
 """From here on one image is at most a tenth of a per cent, and a second decimal means something."""
@@ -58,6 +60,18 @@ def duration(seconds: float | int) -> str:
 def significant(number: float | int, digits: int = 3) -> str:
     """Writes a number with a few significant digits, with an exponent only far from one."""
     return f"{number:#.{digits}g}".rstrip(".") if 1e-4 <= abs(number) < 1e6 else f"{number:.{digits}g}"
+
+
+def measure(number: float | int | None) -> str:
+    """Writes what was measured, whatever it is: ``0.0342``, ``1.3e-8``, ``1,024``, ``∞``; "–" where there is none."""
+    if number is None or isnan(number):
+        return "–" if number is None else "not a number"
+    if isinf(number):
+        return "∞" if number > 0 else "−∞"
+    if float(number).is_integer() and abs(number) < 1e6:
+        return count(int(number)).replace("-", "−")
+    written = re.sub(r"e([+-])0*", lambda sign: f"e{sign[1].strip('+')}", significant(number, 3))
+    return written.replace("-", "−", 1) if number < 0 else written
 
 
 def shape(sizes: Sequence[int]) -> str:

@@ -13,6 +13,8 @@ from residua.report import figures, numbers, statements, tables
 from residua.report.material import Material, read
 from residua.report.pictures import Pictures, embedded, overlaid
 from residua.report.style import inline, to_png, to_svg
+from residua.report.watch_figure import heat_map
+from residua.report.watch_section import watch_section
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,6 +47,7 @@ def render(material: Material, pictures: Pictures | None) -> str:
         material=material,
         pictures=_embedded(pictures),
         figures=_inlined(material),
+        watched=watch_section(material.watched()),
         confident=[] if pictures else tables.confident_mistakes(material.predictions()),
         version=__version__,
     )
@@ -63,6 +66,7 @@ def environment() -> Environment:
         page_css=_css("report.css"),
         card_css=_css("card.css"),
         features_css=_css("features.css"),
+        diagnosis_css=_css("diagnosis.css"),
         numbers=numbers,
         statements=statements,
         tables=tables,
@@ -80,6 +84,8 @@ def _exported(material: Material) -> dict[str, Figure]:
     if material.numbers:
         made["confusion"] = figures.confusion(material.numbers["confusion"], material.classes)
         made |= {name: draw() for name, (draw, _) in _calibrations(material.numbers).items()}
+    if samples := material.watched():
+        made["watch"] = heat_map(samples)
     return made
 
 

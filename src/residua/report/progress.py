@@ -1,5 +1,6 @@
 """What a run shows of itself while it trains."""
 
+import shlex
 import time
 from collections.abc import Callable
 from typing import final
@@ -74,7 +75,7 @@ class ProgressObserver:
         self._display.epoch(f"{epoch_line(event, self._started.epochs)} · {self._pace.left(now)}")
 
     def run_ended(self, event: RunEnded) -> None:
-        """Takes the bar away and writes the result."""
+        """Takes the bar away and writes the result, and the next step where it is no better than a baseline."""
         self._display.stop()
         took = numbers.duration(event.seconds)
         if event.part is None or event.accuracy is None or event.interval is None:
@@ -84,6 +85,8 @@ class ProgressObserver:
         accuracy = numbers.percent(event.accuracy)
         again = f", with {event.views[0]} views {numbers.percent(event.views[1])}" if event.views else ""
         self._display.say(f"{event.part} accuracy {accuracy} (95 % interval {bounds}){again} in {took}: {event.run}")
+        if not event.beats_baselines:
+            self._display.say(f"next: residua diagnose {shlex.quote(event.run)}")
 
     def run_stopped(self) -> None:
         """Takes the bar away."""

@@ -81,6 +81,7 @@ def _content(state: State) -> bytes:
         "position": asdict(state.position),
         "history": [asdict(row) for row in state.history],
         "average": state.average,
+        "scaler": state.scaler.state_dict(),
         "best_weights": state.best_weights,
         "best_epoch": state.best_epoch,
         "best_loss": state.best_loss,
@@ -101,6 +102,8 @@ def _read(state: State, content: bytes, path: Path, device: torch.device) -> Non
     state.position = Position(**values["position"])
     state.history = [EpochEnded(**row) for row in values["history"]]
     state.average = values.get("average")
+    if values.get("scaler"):
+        state.scaler.load_state_dict(values["scaler"])
     state.best_weights = values["best_weights"]
     state.best_epoch, state.best_loss = values["best_epoch"], values["best_loss"]
     state.best_accuracy = values["best_accuracy"]

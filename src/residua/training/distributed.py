@@ -32,7 +32,7 @@ from residua import evaluation, machine
 from residua.data.dataset import Part, Preprocessing
 from residua.errors import BadSetting, ProcessLost, ResiduaError
 from residua.evaluation import Outcome, Views
-from residua.machine import Place
+from residua.machine import Place, Precision
 from residua.networks.blocks import StochasticDepth
 from residua.networks.shortcuts import DropoutShortcut
 
@@ -158,7 +158,7 @@ class Team:
         preprocessing: Preprocessing,
         *,
         device: torch.device,
-        bfloat16: bool = False,
+        precision: Precision = "float32",
         views: Views = "one",
     ) -> Outcome:
         """Asks the network about every image of a part once, each rank about its share, with rank 0's statistics.
@@ -166,7 +166,7 @@ class Team:
         Returns:
             What `residua.evaluation.evaluate` would, on every rank.
         """
-        settings = {"preprocessing": preprocessing, "device": device, "bfloat16": bfloat16, "views": views}
+        settings = {"preprocessing": preprocessing, "device": device, "precision": precision, "views": views}
         ask = partial(evaluation.evaluate, network, **settings)
         if self.ranks == 1:
             return ask(part)

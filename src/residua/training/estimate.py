@@ -141,7 +141,7 @@ def demands(course: Course, state: State) -> tuple[Demand, Demand]:
 
     def step(images: int) -> None:
         network.zero_grad(set_to_none=True)
-        with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
+        with machine.computing_in(course.precision, course.device):
             logits = forward(blank(images))
         labels = torch.zeros(images, dtype=torch.int64, device=course.device)
         functional.cross_entropy(logits.float(), labels).backward()
@@ -197,15 +197,19 @@ def _now_and_free(device: torch.device) -> tuple[int, int]:
 def _seconds(course: Course, per_step: float) -> float:
     """Returns the time of all epochs and of the last evaluation."""
     parts = (course.dataset.validation, course.dataset.test)
-    slower = _FLOAT32_OVER_BFLOAT16 if course.bfloat16 else 1
+    slower = 1 if course.precision == "float32" else _FLOAT32_OVER_BFLOAT16
     held_out = sum(len(part) for part in parts if part is not None)
     last = slower * pace.EVALUATION_SHARE * per_step * held_out / course.batch_size
     return course.epochs * pace.seconds_per_epoch(course, per_step) + last
 
 
 def _quicker(plan: Plan, seconds: float) -> tuple[str, float] | None:
-    """Returns the first network on the ladder, the most accurate first, that takes much less time than this one."""
-    if seconds < _WORTH_NAMING_SECONDS:
+    """Returns the first network on the ladder, the most accurate first, that takes much less time than this one.
+
+    None where the user named weights, which belong to one network.
+    """
+    named = plan.start is not None and plan.asked.weights is not None
+    if seconds < _WORTH_NAMING_SECONDS or named:
         return None
     look = plan.dataset.preprocessing
     steps = choice.fine_tuned(plan.side) if plan.start else choice.ladder(plan.side)

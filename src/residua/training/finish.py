@@ -76,7 +76,7 @@ def _seen_again(plan: Plan, network: ResidualNetwork, part: Part, team: Team) ->
     if views == "one" or plan.augment.flip == "none":
         return {}
     seen = plan.dataset.preprocessing
-    outcome = team.evaluate(network, part, seen, device=plan.device, bfloat16=plan.bfloat16, views=views)
+    outcome = team.evaluate(network, part, seen, device=plan.device, precision=plan.precision, views=views)
     correct, images = int((outcome.predicted == outcome.labels).sum()), len(outcome.labels)
     interval = list(evaluation.accuracy_interval(correct, images))
     return {"views": {"kind": views, "accuracy": outcome.accuracy, "interval": interval}}

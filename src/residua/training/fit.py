@@ -247,13 +247,13 @@ def planned(
             "put the images back, or train anew with `residua train`"
         )
     kept_recipe = configuration.from_json(Recipe, run.read("recipe"))
-    bfloat16 = machine.precision(kept_recipe.precision, decided.device) == "bfloat16" if trains else decided.bfloat16
+    precision = machine.precision(kept_recipe.precision, decided.device) if trains else decided.precision
     seen = configuration.from_json(Preprocessing, run.read("data")["preprocessing"])
     return replace(
         decided,
         epochs=int(kept["epochs"]),
         recipe=kept_recipe,
-        bfloat16=bfloat16,
+        precision=precision,
         said=(kept["headline"], *kept["notes"]),
         network_name=kept["network"],
         reason=kept["reason"],
@@ -267,7 +267,15 @@ def _wherever(decided: Plan) -> TrainSpec:
     root = None if asked.data_root is None else str(Path(asked.data_root).expanduser().resolve())
     named = asked.source in sources.names()
     source = asked.source if named else str(Path(asked.source).expanduser().resolve())
-    return replace(asked, source=source, data_root=root, recipe=decided.recipe.name)
+    settings = tuple(map(_whole_cache, asked.settings))
+    return replace(asked, source=source, data_root=root, recipe=decided.recipe.name, settings=settings)
+
+
+def _whole_cache(setting: str) -> str:
+    """Returns a setting with a whole path where it says in which folder decoded images are kept."""
+    name, _, value = setting.partition("=")
+    keeps = name.strip() == "data.cache" and value.strip() not in ("", "none")
+    return f"{name}={Path(value.strip()).expanduser().resolve()}" if keeps else setting
 
 
 def _start_card(decided: Plan) -> dict[str, Any] | None:

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.dropout import _DropoutNd
 
+from residua import machine
 from residua.data.augment import AugmentSpec, seed_for
 from residua.data.dataset import Dataset
 from residua.data.loader import Batch, BatchPlan, batches
 from residua.data.mixing import MixSpec, mix
 from residua.errors import NonFiniteLoss
+from residua.machine import Precision
 from residua.networks.blocks import StochasticDepth
 from residua.networks.checkpointing import checkpointed
 from residua.networks.network import ResidualNetwork
@@ -45,8 +47,8 @@ class Course:
     epochs: int
     seed: int
     device: torch.device
-    bfloat16: bool
-    """Whether convolutions and the linear layer compute in bfloat16; weights stay float32."""
+    precision: Precision
+    """Arithmetic of convolutions and the linear layer; weights stay float32."""
     class_weights: Tensor | None = None
     """What an example of each class counts in the loss, [k]; None counts all alike."""
     forward: Callable[[Tensor], Tensor]
@@ -147,27 +149,29 @@ def _step(course: Course, state: State, batch: Batch) -> None:
     rate = course.learning_rate(state.position.total_steps)
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["rate_scale"]
-    loss, correct = _backward(course, batch, state.position.epoch)
+    loss, correct = _backward(course, state, batch)
     state.unread.append((loss, correct))
     every = _READ_EVERY_ON_GPU if course.device.type == "cuda" else 1
     if len(state.unread) >= every or state.position.step + 1 == course.steps_per_epoch:
         read_losses(course, state, batch.images, step=state.position.total_steps + 1)
     if course.recipe.gradient_clip_norm is not None:
+        state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.network.parameters(), course.recipe.gradient_clip_norm)
-    state.optimizer.step()
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
     if state.average is not None:
         averaging = course.recipe.averaging
         update(state.average, state.network, averaging, step=state.position.total_steps + 1, steps=course.steps)
 
 
-def _backward(course: Course, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]:
+def _backward(course: Course, state: State, batch: Batch) -> tuple[Tensor, Tensor]:
     """Adds the step's gradient; returns what this process's images add to its mean loss, and how many were right.
 
     Gradients of micro-batches, each weighted by its share of all images of the step, add up to that of the whole batch;
     over the ranks they are averaged, hence times their number. Of mixed images the label of the larger share is right.
     """
-    images, labels, mixed = batch.images, batch.labels, None
+    images, labels, mixed, epoch = batch.images, batch.labels, None, state.position.epoch
     if course.mix != MixSpec():
         mixed = mix(images, labels, course.mix, seed=course.seed, epoch=epoch, step=batch.step)
         images = images if mixed is None else mixed.images
@@ -175,7 +179,7 @@ def _backward(course: Course, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]
     count = min(course.recipe.micro_batches, course.batch_size // course.team.ranks)  # the same on every rank
     for part in torch.arange(len(labels)).tensor_split(count):
         here = slice(int(part[0]), int(part[-1]) + 1)
-        with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
+        with machine.computing_in(course.precision, course.device):
             logits = course.forward(images[here])
         logits, seen = logits.float(), labels[here]
         loss = _loss(course, logits, seen)
@@ -183,7 +187,7 @@ def _backward(course: Course, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]
             loss = mixed.share * loss + (1 - mixed.share) * _loss(course, logits, mixed.partners[here])
             seen = seen if mixed.share >= 0.5 else mixed.partners[here]
         loss = loss * (len(seen) / course.batch_size)
-        (loss * course.team.ranks).backward()
+        state.scaler.scale(loss * course.team.ranks).backward()
         losses.append(loss.detach())
         right.append((logits.detach().argmax(1) == seen).sum())
     return torch.stack(losses).sum(), torch.stack(right).sum()
@@ -234,7 +238,7 @@ def _where_it_began(course: Course, state: State, images: Tensor | None) -> str:
     """Names the first bad value of the first process that has one."""
     if images is None:
         return "not looked for"
-    with torch.autocast(course.device.type, torch.bfloat16, enabled=course.bfloat16):
+    with machine.computing_in(course.precision, course.device):
         found = course.team.gathered(first_bad_layer(state.network, images))
     return next((where for where in found if where != _ONLY_THE_LOSS), _ONLY_THE_LOSS)
 

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from torch import nn
+from torch.optim import Optimizer
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted:
@@ -19,6 +22,12 @@ class RunStarted:
     steps_per_epoch: int
     first_epoch: int
     """Counts from 1; above 1 when a run is resumed."""
+    steps_done: int
+    """Optimizer steps that the run has taken before; above 0 when it is resumed."""
+    network: nn.Module
+    """What learns."""
+    optimizer: Optimizer
+    """What steps it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +81,8 @@ class RunEnded:
     seconds: float
     views: tuple[str, float] | None = None
     """Which several views of each image, and the accuracy over them, where the recipe asks for it."""
+    beats_baselines: bool = True
+    """Whether the accuracy is clearly above that of the answers that need no network."""
 
 
 @runtime_checkable

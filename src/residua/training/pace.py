@@ -11,7 +11,7 @@ import torch
 
 from residua.training.loop import Course, forward_of, take_steps
 from residua.training.optimizers import optimizer_for
-from residua.training.state import State
+from residua.training.state import State, scaler_for
 
 _WARM_STEPS, _WARM_SECONDS = 2, 0.5
 _FEWEST_STEPS, _MOST_STEPS, _MEASURED_SECONDS = 6, 40, 1.0
@@ -26,7 +26,7 @@ def trial(course: Course, state: State) -> tuple[Course, State]:
     network = copy.deepcopy(state.network)
     optimizer = optimizer_for(network, course.recipe.optimizer, stage_decay=course.recipe.stage_decay)
     return replace(course, forward=forward_of(network, course.recipe, course.team)), State(
-        network=network, optimizer=optimizer
+        network=network, optimizer=optimizer, scaler=scaler_for(course.precision, course.device)
     )
 
 

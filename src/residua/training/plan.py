@@ -14,6 +14,7 @@ from residua.data.augment import AugmentSpec, default_augment
 from residua.data.dataset import Dataset
 from residua.data.sources import DataSpec
 from residua.errors import BadNetwork, BadSetting, DownloadFailed
+from residua.machine import Precision
 from residua.networks import catalogue, cost, factory
 from residua.networks.network import ResidualNetwork
 from residua.networks.spec import NetworkSpec
@@ -100,7 +101,8 @@ class Plan:
     epochs: int
     augment: AugmentSpec
     device: torch.device
-    bfloat16: bool
+    precision: Precision
+    """Of the training steps."""
     reason: str
     """Why this network and these epochs."""
     start: Start | None = None
@@ -158,13 +160,13 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     refusals.require_agreement(asked, settings)
     base = configuration.with_settings(recipe(asked.recipe or "default"), settings["recipe"])
     device = machine.device(asked.device)
-    bfloat16 = machine.precision(base.precision, device) == "bfloat16"
+    precision = machine.precision(base.precision, device)
     if isinstance(asked.network, str):
         catalogue.specification(asked.network)
     dataset = sources.load(_data_spec(asked, base, settings["data"]), progress=progress)
     if asked.network is not None:
         refusals.require_fit(asked, _specification(asked.network, dataset, settings["network"]), dataset)
-    processor: Processor = "gpu" if device.type == "cuda" else "bfloat16" if bfloat16 else "float32"
+    processor: Processor = "gpu" if device.type == "cuda" else "bfloat16" if precision == "bfloat16" else "float32"
     start, remarks = _start(asked, dataset, processor, settings["network"], progress)
     if start is not None:
         dataset = replace(dataset, preprocessing=start.preprocessing(dataset.preprocessing))
@@ -191,7 +193,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         recipe=replace(
             base,
             epochs=epochs,
-            precision="bfloat16" if bfloat16 else "float32",
+            precision=precision,
             crop_padding=augment.crop_padding,
             flip=augment.flip,
             padding=augment.padding,
@@ -199,7 +201,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
         epochs=epochs,
         augment=augment,
         device=device,
-        bfloat16=bfloat16,
+        precision=precision,
         reason=_reason(asked, base, chosen),
         start=start,
         remarks=remarks,

@@ -119,7 +119,7 @@ class Recipe:
     training mirrors no image."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of convolutions and linear layers; weights are float32. ``auto``: bfloat16 where it is native;
-    float16 is refused with the reason (`residua.machine.precision`)."""
+    float16, for GPUs without it, scales the loss (`residua.training.state.scaler_for`)."""
     compile: bool = False
     """Whether ``torch.compile`` makes the training step; pays on a GPU, not on a processor."""
     synchronised_norm: bool = False

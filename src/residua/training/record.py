@@ -9,7 +9,7 @@
     RUN/result.json           the headline, the numbers of each part, the baselines
     RUN/predictions-PART.jsonl  file, label, predicted class and probabilities of each held-out image
     RUN/model.safetensors     the weights with all that is needed to use them
-    RUN/steps.jsonl           a line a step
+    RUN/steps.jsonl           a line a step; watch.jsonl, a line a sampled step where the run is watched
     RUN/checkpoints/          where to go on; gone when the run is finished
     RUN/report.html, figures/ the report
 

@@ -29,7 +29,7 @@ from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarte
 from residua.training.optimizers import optimizer_for
 from residua.training.plan import Plan
 from residua.training.record import Record
-from residua.training.state import State
+from residua.training.state import State, scaler_for
 from residua.training.steplog import StepLog
 
 _WHITENED_FROM = 5000
@@ -114,7 +114,7 @@ class Sitting:
             epochs=plan.epochs,
             seed=plan.asked.seed,
             device=plan.device,
-            bfloat16=plan.bfloat16,
+            precision=plan.precision,
             class_weights=balanced(dataset) if plan.recipe.class_weights == "balanced" else None,
             forward=forward_of(network, plan.recipe, team),
             team=team,
@@ -123,6 +123,7 @@ class Sitting:
             network=network,
             optimizer=optimizer_for(network, plan.recipe.optimizer, stage_decay=plan.recipe.stage_decay),
             average=averaging.begun(network, plan.recipe.averaging),
+            scaler=scaler_for(plan.precision, plan.device),
         )
         return cls(plan=plan, course=course, state=started, network=network, observers=observers)
 
@@ -166,6 +167,8 @@ class Sitting:
                     made.update(status="failed" if isinstance(error, NonFiniteLoss) else "stopped")
             for observer in self.observers:
                 observer.run_stopped()
+            if isinstance(error, NonFiniteLoss):
+                error.add_note(f"next: residua diagnose {shlex.quote(str(made.path))}")
             raise
         self._tell_end(made)
 
@@ -283,7 +286,7 @@ class Sitting:
             part,
             self.course.dataset.preprocessing,
             device=self.course.device,
-            bfloat16=self.course.bfloat16,
+            precision=self.course.precision,
         )
 
     def _tell_start(self, made: Record) -> None:
@@ -294,6 +297,9 @@ class Sitting:
             epochs=self.course.epochs,
             steps_per_epoch=self.course.steps_per_epoch,
             first_epoch=self.state.position.epoch,
+            steps_done=self.state.position.total_steps,
+            network=self.network,
+            optimizer=self.state.optimizer,
         )
         for observer in self.observers:
             observer.run_started(event)
@@ -325,6 +331,7 @@ class Sitting:
             interval=(low, high) if headline else None,
             seconds=time.perf_counter() - self.plan.began,
             views=(views["kind"], views["accuracy"]) if views else None,
+            beats_baselines=headline.get("beats_baselines", True),
         )
         for observer in self.observers:
             observer.run_ended(event)

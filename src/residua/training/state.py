@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from residua.machine import Precision
 from residua.training.averaging import Weights
 from residua.training.observers import EpochEnded
 
@@ -33,6 +34,15 @@ class Position:
     """Time spent in the epoch's training steps so far."""
 
 
+def scaler_for(arithmetic: Precision, device: torch.device) -> torch.amp.GradScaler:
+    """Returns what multiplies the loss before the backward pass, so that small gradients do not vanish in float16.
+
+    Gradients below 6e-8 are zero in float16 (Micikevicius et al. 2018, §3.2). A step whose gradients are not finite is
+    left out and the factor halved. In other arithmetic it multiplies by nothing and leaves out no step.
+    """
+    return torch.amp.GradScaler(device.type, enabled=arithmetic == "float16")
+
+
 @final
 @dataclass(kw_only=True)
 class State:
@@ -51,6 +61,8 @@ class State:
     """Loss and number of right answers of the newest steps, where the device has not been waited for yet."""
     average: Weights | None = None
     """Of the weights, where the recipe averages them."""
+    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
+    """Of the loss, for float16; does nothing in other arithmetic."""
     best_accuracy: float = 0.0
     """On the validation part, so far."""
 

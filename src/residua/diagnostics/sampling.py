@@ -1,0 +1,75 @@
+"""What a watch asks of tensors and of torch's optimizers at a sampled step: norms, read without waiting for a GPU."""
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+def norms(tensors: Sequence[Tensor | None]) -> Tensor:
+    """Returns the norms [n] of tensors, in float32 at least, on the first one's device; None has the norm 0."""
+    there = [tensor for tensor in tensors if tensor is not None]
+    if not there:
+        return torch.zeros(len(tensors))
+    kind = reduce(torch.promote_types, (tensor.dtype for tensor in there), torch.float32)
+    device = there[0].device
+    found = iter(torch._foreach_norm(there, 2, dtype=kind))  # type: ignore[call-arg]
+    zero = torch.zeros((), dtype=kind, device=device)
+    return torch.stack([zero if tensor is None else next(found).to(device) for tensor in tensors])
+
+
+def learning_rate(optimizer: Optimizer) -> float | None:
+    """Returns the largest learning rate of an optimizer's groups; None where they have none."""
+    return max((float(group["lr"]) for group in optimizer.param_groups if "lr" in group), default=None)
+
+
+def amp_state(optimizer: Optimizer) -> tuple[Tensor, Tensor]:
+    """Returns what the gradients are still multiplied by, and whether the step is left out, each [1].
+
+    A fused optimizer does itself what `torch.amp.GradScaler` does for others before their step.
+    """
+    scale, left_out = (getattr(optimizer, name, None) for name in ("grad_scale", "found_inf"))
+    one, zero = torch.ones(1), torch.zeros(1)
+    return (one if scale is None else scale.reshape(1)), (zero if left_out is None else left_out.reshape(1))
+
+
+def looking_after(args: tuple[Any, ...], kwargs: dict[str, Any], look: Callable[[], None]) -> Any:
+    """Looks now, or where the optimizer's step is given a closure, after each of its calls.
+
+    Returns:
+        The step's new arguments; None for the old ones.
+    """
+    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+    if closure is None:
+        look()
+        return None
+
+    def looked() -> Any:
+        value = closure()
+        with torch.no_grad():
+            look()
+        return value
+
+    return (args, {**kwargs, "closure": looked}) if "closure" in kwargs else ((*args[:1], looked, *args[2:]), kwargs)
+
+
+@final
+class Reading:
+    """Numbers on their way to the processor; a GPU goes on meanwhile."""
+
+    def __init__(self, values: Tensor) -> None:
+        self._values, self._arrived = values, None
+        if values.device.type == "cuda":
+            self._values = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+            self._values.copy_(values, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+    def values(self) -> list[float]:
+        """Returns the numbers, once they are there."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._values.tolist()

@@ -1,0 +1,195 @@
+"""What a diagnosis is given: examples, loss, modes, and that the module comes back as it was."""
+
+import contextlib
+import re
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from residua.diagnostics.case import Examples, answer, opened, run, undisturbed, unwrapped
+from residua.errors import BadData, BadNetwork
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class Summing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
+        return self.layer(x) + (0 if beside is None else beside)
+
+
+def test_logits_and_whole_numbers_make_a_cross_entropy():
+    labels = torch.tensor([0, 1, 2, 1])
+    case = opened(nn.Linear(6, 3), normal(4, 6), labels)
+    assert case.is_cross_entropy
+    assert case.loss_name == "cross-entropy of the logits"
+    assert case.classes == 3
+    expected = functional.cross_entropy(case.module(normal(4, 6)), labels)
+    assert torch.equal(case.loss_of(case.examples), expected)
+
+
+@pytest.mark.parametrize(
+    "labels", [None, torch.tensor([0, 1, 2, 3]), torch.tensor([0, 1, -1, 2]), torch.rand(4), torch.zeros(4, 3)]
+)
+def test_else_a_fixed_linear_functional(labels):
+    case = opened(nn.Linear(6, 3), normal(4, 6), labels)
+    assert not case.is_cross_entropy
+    assert case.classes is None
+    weights = torch.randn(3, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(case.loss_of(case.examples), (case.module(normal(4, 6)) @ weights).mean())
+    assert "linear functional" in case.loss_name
+
+
+def test_a_loss_of_ones_own_is_taken():
+    case = opened(nn.Linear(6, 3), normal(4, 6), normal(4, 3), loss=functional.mse_loss)
+    assert case.loss_name == "the loss that was given"
+    assert torch.equal(case.loss_of(case.examples), functional.mse_loss(case.module(normal(4, 6)), normal(4, 3)))
+
+
+def test_inputs_come_alone_by_place_or_by_name():
+    x, beside, module = normal(4, 6), normal(4, 3), Summing()
+    both = [opened(module, given) for given in ((x, beside), {"beside": beside, "x": x})]
+    for case in both:
+        assert torch.equal(run(module, case.examples), module(x, beside))
+        assert len(case.examples) == 4
+    assert torch.equal(run(module, opened(module, x).examples), module(x))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "says"),
+    [
+        (normal(4, 6), torch.zeros(3), "inputs and labels have 3 and 4 examples; give the same, 2 at least"),
+        (normal(1, 6), None, "inputs and labels have 1 examples; give the same, 2 at least"),
+        ((normal(4, 6), normal(5, 3)), None, "inputs and labels have 4 and 5 examples"),
+        (torch.tensor(3.0), None, "inputs must be tensors with the examples along their first axis"),
+        ("images", None, "inputs must be tensors"),
+        ({}, None, "inputs must be tensors"),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused(inputs, labels, says, monkeypatch):
+    import jaxtyping
+
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(BadData, match=re.escape(says)):
+        opened(Summing(), inputs, labels)
+
+
+def test_a_forward_that_fails_is_said_in_one_line():
+    with pytest.raises(BadNetwork, match=r"^Summing cannot take these inputs: [^\n]+; give it what its forward takes"):
+        opened(Summing(), normal(4, 7))
+
+
+def test_batches_are_whole_and_at_least_one():
+    examples = Examples(args=(torch.arange(10.0),), labels=torch.arange(10))
+    assert [one.args[0].tolist() for one in examples.batches(4)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert [len(one) for one in examples.batches(4, 1)] == [4]
+    assert [len(one) for one in examples.batches(64)] == [10]
+    assert examples.batches(4)[1].labels.tolist() == [4, 5, 6, 7]
+    assert examples.take(torch.tensor([7, 2])).labels.tolist() == [7, 2]
+
+
+def test_only_fractions_change_their_type():
+    examples = Examples(args=(normal(2, 3), torch.tensor([1, 2])), labels=torch.tensor([0, 1]))
+    moved = examples.to("cpu", torch.float64)
+    assert [one.dtype for one in moved.args] == [torch.float64, torch.int64]
+    assert moved.labels.dtype is torch.int64
+
+
+def test_the_answer_is_the_logits_or_the_first_tensor():
+    first, second = normal(2, 3), normal(2, 4)
+
+    class Output:
+        logits = second
+
+    assert answer(first) is first
+    assert answer((first, second)) is first
+    assert answer({"loss": first, "logits": second}) is second
+    assert answer(Output()) is second
+    assert answer([None, {"a": first}]) is first
+    with pytest.raises(BadNetwork, match="gives a int without a tensor in it"):
+        answer(3)
+
+
+def test_wrappers_are_looked_through():
+    inside = nn.Linear(6, 3)
+    compiled = torch.compile(nn.DataParallel(inside), backend="eager")
+    assert unwrapped(compiled) is inside  # type: ignore[arg-type]
+    case = opened(nn.DataParallel(inside), normal(4, 6))
+    assert case.module is inside
+    assert case.name == "Linear"
+    assert case.remarks == ("The wrapper around the module was looked through.",)
+    assert opened(inside, normal(4, 6)).remarks == ()
+
+
+class Lived(nn.Module):
+    """A module that is not as it was made: modes, gradients and needs differ from part to part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm, self.drop = nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Dropout(0.5)
+        self.norm.eval()
+        self.layer.bias.requires_grad_(False)
+        self.layer.weight.grad = torch.ones(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.drop(self.norm(self.layer(x)))
+
+
+def disturb(module: Lived) -> None:
+    module.train()
+    assert module.layer.weight.grad is None
+    module.layer.bias.requires_grad_(True)
+    module(normal(8, 6)).sum().backward()
+    module.norm.running_mean.mul_(3)  # type: ignore[union-attr]
+    torch.rand(3)
+
+
+def disturbed(module: Lived, *, fails: bool) -> None:
+    with undisturbed(module) as same:
+        assert same is module
+        disturb(module)
+        if fails:
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_module_comes_back_as_it_was_also_from_a_failure(fails):
+    module = Lived()
+    buffers = {name: (tensor, tensor.data_ptr(), tensor.clone()) for name, tensor in module.named_buffers()}
+    gradient, state = module.layer.weight.grad, torch.get_rng_state()
+    modes = {name: one.training for name, one in module.named_modules()}
+    with pytest.raises(ZeroDivisionError) if fails else contextlib.nullcontext():
+        disturbed(module, fails=fails)
+    assert {name: one.training for name, one in module.named_modules()} == modes
+    assert modes["norm"] is False
+    assert modes["drop"] is True
+    for name, tensor in module.named_buffers():
+        before, place, value = buffers[name]
+        assert tensor is before
+        assert tensor.data_ptr() == place
+        assert torch.equal(tensor, value)
+    assert module.layer.weight.grad is gradient
+    assert gradient is not None
+    assert torch.equal(gradient, torch.ones(6, 6))
+    assert module.norm.weight.grad is None
+    assert not module.layer.bias.requires_grad
+    assert module.layer.weight.requires_grad
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_opening_and_counting_classes_leave_the_module_alone():
+    module = nn.Sequential(Lived(), nn.Linear(6, 3)).train()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    state = torch.get_rng_state()
+    case = opened(module, normal(4, 6), torch.tensor([0, 1, 2, 0]))
+    assert case.classes == 3
+    assert module.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)

@@ -1,0 +1,73 @@
+"""What single settings of a recipe change in a run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tests.training.conftest import fit
+
+from residua.errors import BadSetting
+from residua.networks.network import build
+from residua.networks.spec import NetworkSpec, small_stem, whitening_stem
+from residua.networks.whitening import whiten
+from residua.training.plan import TrainSpec, plan
+
+
+def test_patience_ends_a_run_that_no_longer_improves(tiny_digits: TrainSpec, tmp_path: Path):
+    """At a rate of nearly 0 validation stays where it is: the first epoch is the best but for rounding."""
+    settings = (*tiny_digits.settings, "patience=2", "optimizer.learning_rate=1e-12", "averaging.kind=none")
+    fitted = fit(replace(tiny_digits, epochs=9, settings=settings), out=tmp_path / "run")
+    losses = [row["validation_loss"] for row in fitted.record.epochs()]
+    assert len(losses) - 1 - losses.index(min(losses)) == 2
+    assert len(losses) < 9
+    assert f"ended after epoch {len(losses)} of 9, 2 without a lower" in fitted.record.read("result")["chosen"]["by"]
+    assert fitted.record.status == "finished"
+
+
+def test_an_average_is_what_is_evaluated_and_kept(tiny_digits: TrainSpec, tmp_path: Path):
+    """With a decay of almost 1 and little warm-up the kept weights are near the first ones; plain ones have moved."""
+    settings = (*tiny_digits.settings, "choose=last", "averaging.kind=ema", "averaging.decay=0.9999")
+    averaged = fit(replace(tiny_digits, settings=settings), out=tmp_path / "averaged")
+    plain = fit(replace(tiny_digits, settings=(*settings[:-2], "averaging.kind=none")), out=tmp_path / "plain")
+    ours, theirs = averaged.network.state_dict(), plain.network.state_dict()
+    assert not torch.equal(ours["head.weight"], theirs["head.weight"])
+    row, validation = averaged.record.epochs()[-1], averaged.record.read("result")["parts"]["validation"]
+    assert row["validation_accuracy"] == pytest.approx(validation["accuracy"])
+    assert row["train_loss"] == plain.record.epochs()[-1]["train_loss"]
+
+
+def test_several_views_are_a_second_accuracy(tiny_digits: TrainSpec, tmp_path: Path):
+    settings = (*tiny_digits.settings, "views=six", "flip=random")
+    fitted = fit(replace(tiny_digits, settings=settings), out=tmp_path / "run")
+    test = fitted.record.read("result")["parts"]["test"]
+    assert test["views"]["kind"] == "six"
+    assert test["views"]["interval"][0] < test["views"]["accuracy"] < test["views"]["interval"][1]
+    assert fitted.record.read("result")["headline"]["accuracy"] == test["accuracy"]
+
+
+def test_images_that_are_not_mirrored_in_training_are_not_mirrored_in_a_test(tiny_digits: TrainSpec, tmp_path: Path):
+    fitted = fit(replace(tiny_digits, settings=(*tiny_digits.settings, "views=six")), out=tmp_path / "run")
+    assert "views" not in fitted.record.read("result")["parts"]["test"]
+
+
+def test_the_fast_recipe_takes_its_network_for_small_images_only():
+    decided = plan(TrainSpec(source="digits", recipe="fast", epochs=1))
+    assert decided.network_name.startswith("resnet")
+
+
+def test_a_micro_batch_of_one_image_is_refused_where_a_norm_sees_one_number():
+    shrinking = NetworkSpec(stem=small_stem(4), blocks=(1,) * 4, widths=(4,) * 4, in_channels=1, classes=10)
+    with pytest.raises(BadSetting, match="micro_batches=64 leaves 1 image at once"):
+        plan(TrainSpec(network=shrinking, epochs=1, settings=("batch_size=64", "micro_batches=64")))
+
+
+def test_a_whitening_stem_is_set_from_the_training_images(tmp_path: Path):
+    network = NetworkSpec(stem=whitening_stem(1), blocks=(1,), widths=(4,), in_channels=1, classes=10)
+    asked = TrainSpec(network=network, epochs=1, settings=("precision=float32",))
+    fitted = fit(asked, out=tmp_path / "run")
+    expected = build(network, seed=0)
+    images = fitted.plan.dataset.train.images[:5000]
+    whiten(expected, fitted.plan.dataset.preprocessing.normalise(images))
+    found = fitted.network.stem.get_parameter("convolution.weight")
+    assert torch.equal(found, expected.stem.get_parameter("convolution.weight"))
