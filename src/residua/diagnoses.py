@@ -11,12 +11,13 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from residua import artifact, machine
+from residua import artifact, evaluation, machine
 from residua.data import sources
 from residua.data.dataset import Dataset, Part
 from residua.data.sources import DataSpec, Progress
 from residua.diagnostics import diagnosis
-from residua.diagnostics.case import Case, Loss, opened
+from residua.diagnostics.case import Case, Loss, answer, opened, undisturbed
+from residua.diagnostics.case import run as run_module
 from residua.diagnostics.diagnosis import RunFacts
 from residua.diagnostics.rules.remedies import with_measured_remedies
 from residua.diagnostics.what_if import Make
@@ -190,7 +191,8 @@ def _of_run(run: Record, asked: TrainSpec, progress: Progress) -> _Opened:
         )
     name = run.path.resolve().name
     case = _case(sitting, name, remarks, asked.seed)
-    return _Opened(case=case, facts=run_facts(run, decided), run=run, make=_maker(decided))
+    facts = replace(run_facts(run, decided), fitted=_fitted(case))
+    return _Opened(case=case, facts=facts, run=run, make=_maker(decided))
 
 
 def _restored(run: Record, sitting: Sitting) -> str:
@@ -242,6 +244,17 @@ def _case(sitting: Sitting, name: str, remarks: Sequence[str], seed: int) -> Cas
     network = sitting.network.train()
     case = opened(network, images, labels, optimizer=optimizer, held_out=kept, name=name)
     return replace(case, remarks=(*case.remarks, *remarks))
+
+
+def _fitted(case: Case) -> float:
+    """Returns the share of the examples that the network gets right in evaluation mode."""
+    right = 0
+    with undisturbed(case.module) as module, torch.no_grad():
+        module.eval()
+        for first in range(0, len(case.examples), evaluation.BATCH_SIZE):
+            some = case.examples.take(slice(first, first + evaluation.BATCH_SIZE))
+            right += int((answer(run_module(module, some)).argmax(1) == some.labels).sum())
+    return right / len(case.examples)
 
 
 def _maker(decided: Plan) -> Make:

@@ -42,6 +42,9 @@ class RunFacts:
     label_smoothing: float
     training_examples: int
     finished: bool
+    fitted: float | None = None
+    """Share of training examples, not augmented, that the network as it is now gets right; None where nobody asked. The
+    accuracies by epoch are of augmented images, while the network still changed."""
 
 
 @final

@@ -101,3 +101,11 @@ def test_the_remedy_depends_on_how_the_loss_went(changes, says):
 @pytest.mark.parametrize("rule", VERDICTS.values(), ids=list(VERDICTS))
 def test_without_a_run_there_is_no_verdict(rule: Rule):
     assert rule(diagnosis()) is None
+
+
+def test_what_is_right_without_augmentation_counts_where_it_is_known():
+    """95 % of augmented images while learning, beside a baseline of 96 %, may be all of them as they are."""
+    learned = {**ends(0.95, 0.96), "baseline": 0.96}
+    assert verdicts(**learned)[0][0] == "does not fit its training data"
+    assert verdicts(**learned, fitted=0.97)[0][0] == "does not fit its training data"
+    assert verdicts(**learned, fitted=0.985)[0][0] == "fine"

@@ -83,7 +83,7 @@ def wrong_initialisation(diagnosis: Diagnosis) -> Seen | None:
     forward = _factor(deviations)
     total = forward ** (len(deviations) - 1)
     flow = diagnosis.gradients
-    backward = flow.per_layer if flow is not None and (_vanishes(flow) or _explodes(flow)) else 1.0
+    backward = flow.per_layer if flow is not None and _leaves(flow) else 1.0
     if 1 / DEVIATION < total < DEVIATION and backward == 1.0:
         return None
     return Seen(
@@ -114,7 +114,7 @@ def deep_plain_network(diagnosis: Diagnosis) -> Seen | None:
     predicted = flow.prediction.value if flow.prediction else None
     beside = f" ({predicted:.2g} as predicted for a plain network)" if predicted else ""
     return Seen(
-        severity="serious" if _vanishes(flow) or _explodes(flow) else "warning",
+        severity="serious" if _leaves(flow) else "warning",
         says=f"{diagnosis.layers} layers without a shortcut, and the gradient changes by "
         f"{times(flow.ratio.median)}{beside} from the last to the first",
         measured=flow.ratio.median,
@@ -173,6 +173,12 @@ def _scales(flow: GradientFlow | None) -> list[float]:
     places = flow.places if flow else ()
     pairs = [(one.shortcut.median, one.stream.median) for one in places if one.shortcut is not None]
     return [shortcut / stream for shortcut, stream in pairs if stream > 0 and isfinite(shortcut / stream)]
+
+
+def _leaves(flow: GradientFlow) -> bool:
+    """Says whether the gradient's ratio is no healthy one, or no number at all."""
+    most = largest_healthy(flow.layers)
+    return not 1 / most <= flow.ratio.median <= most
 
 
 def _vanishes(flow: GradientFlow) -> bool:

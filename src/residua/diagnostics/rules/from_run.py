@@ -8,6 +8,8 @@ from residua.diagnostics.rules.rule import Seen, rule
 FITS = 0.8
 """Share of the way from the baseline's accuracy to 1 that the training accuracy has to have come. Augmentation and
 label smoothing keep it below 1."""
+FITTED = 0.98
+"""Training accuracy that counts as fitted whatever the baseline has."""
 HALF_FITS = 0.4
 """Share below which the run has learned next to nothing."""
 GAP = 0.1
@@ -69,7 +71,7 @@ def data_too_small_or_doubtful(diagnosis: Diagnosis) -> Seen | None:
 @rule(
     "does not fit its training data",
     "run",
-    asks=f"a training accuracy {FITS:.0%} of the way from the baseline's to 1",
+    asks=f"a training accuracy {FITS:.0%} of the way from the baseline's to 1, or of {FITTED:.0%}",
     source="He et al. 2015, Fig. 1: degradation shows in the training error",
 )
 def does_not_fit(diagnosis: Diagnosis) -> Seen | None:
@@ -77,12 +79,11 @@ def does_not_fit(diagnosis: Diagnosis) -> Seen | None:
     run = diagnosis.run
     if run is None or not _may_be_judged(run) or _fit(run) >= FITS:
         return None
-    reached, baseline = run.train_accuracies[-1], run.baseline or 0.0
     return Seen(
         severity="serious" if _fit(run) < HALF_FITS else "warning",
-        says=f"{reached:.1%} of the training examples after {len(run.train_accuracies)} epochs; "
-        f"{baseline:.1%} need no network",
-        measured=reached,
+        says=f"{_reached(run):.1%} of the training examples are right after {len(run.train_accuracies)} epochs; "
+        f"without a network {run.baseline or 0.0:.1%} are",
+        measured=_reached(run),
         predicted=1.0,
         where="training",
         remedy=_remedy_for_fitting(run),
@@ -101,7 +102,7 @@ def does_not_generalise(diagnosis: Diagnosis) -> Seen | None:
     run = diagnosis.run
     if run is None or not _may_be_judged(run) or _fit(run) < FITS:
         return None
-    train, other = run.train_accuracies[-1], _validation(run)
+    train, other = _reached(run), _validation(run)
     if other is None or train - other < GAP or 1 - other < ERROR_RATIO * (1 - train):
         return None
     return Seen(
@@ -131,7 +132,7 @@ def fine(diagnosis: Diagnosis) -> Seen | None:
     held_out = "" if other is None else f", {other:.1%} of those held out"
     return Seen(
         severity="note",
-        says=f"{run.train_accuracies[-1]:.1%} of the training examples{held_out}",
+        says=f"{_reached(run):.1%} of the training examples{held_out}",
         measured=other,
         where="training",
         remedy="none is needed; a wider or deeper network may still be better",
@@ -144,9 +145,14 @@ def _may_be_judged(run: RunFacts) -> bool:
 
 
 def _fit(run: RunFacts) -> float:
-    """Returns how far the training accuracy has come from the baseline's to 1."""
+    """Returns how far the training accuracy has come from the baseline's to 1; all the way from `FITTED` on."""
     room = 1 - (run.baseline or 0.0)
-    return (run.train_accuracies[-1] - (run.baseline or 0.0)) / room if room > 0 else 1.0
+    return 1.0 if _reached(run) >= FITTED or room <= 0 else (_reached(run) - (run.baseline or 0.0)) / room
+
+
+def _reached(run: RunFacts) -> float:
+    """Returns the training accuracy, without augmentation where that is known."""
+    return run.train_accuracies[-1] if run.fitted is None else run.fitted
 
 
 def _validation(run: RunFacts) -> float | None:
@@ -175,5 +181,5 @@ def _remedy_for_fitting(run: RunFacts) -> str:
     if not run.finished:
         return "let the run end: residua train --resume RUN"
     if falls:
-        return "train longer, the loss still falls: residua train --epochs with twice as many"
+        return f"train longer, for the loss still falls: residua train … --epochs {2 * len(losses)}"
     return "find out why: residua diagnose RUN; then other learning rates (÷10, ×3), less augmentation, a wider network"
