@@ -269,6 +269,10 @@ def test_tokens_enter_through_an_embedding():
     found = traced(Words(), torch.arange(8).reshape(4, 2))
     assert found.inputs == ()
     assert isinstance(found.answer, Tensor)
+    assert [one.op for one in found.operations] == ["input", "embedding", "linear", "add"]
+    assert [one.module for one in found.layers] == ["embedding", "layer"]
+    assert names(found) == ["forward"]
+    assert all(one.edge is not None for one in found.operations[1:])
 
 
 def test_operations_know_what_they_depend_on():

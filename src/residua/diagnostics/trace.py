@@ -36,7 +36,7 @@ class Trace:
     operations: tuple[Operation, ...]
     additions: tuple[Addition, ...]
     inputs: tuple[Tensor, ...]
-    """What the network was given, as leaves whose gradient can be asked for."""
+    """What the network was given, as leaves whose gradient can be asked for; whole numbers have none."""
     output: Any
     """What the module gave: what a loss takes."""
     answer: Tensor
@@ -78,8 +78,8 @@ def trace(module: nn.Module, examples: Examples, *, look: Look | None = None, me
     module = unwrapped(module)
     args, named, leaves = _as_leaves(examples)
     tracer = _Tracer(look, meet)
-    for leaf in leaves:
-        tracer.note("input", "input", leaf, parents=(), weighted=False, module="")
+    for one in (*args, *named.values()):  # tokens, too: what an embedding makes of them comes from an input
+        tracer.note("input", "input", one, parents=(), weighted=False, module="")
     with torch.enable_grad(), _paths(module, tracer), written_out(), as_passes(module), tracer:
         given = module(*args, **named)
     found = answer(given)

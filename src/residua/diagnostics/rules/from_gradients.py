@@ -158,7 +158,7 @@ def _flow_seen(flow: GradientFlow, change: str, diagnosis: Diagnosis) -> Seen:
     return Seen(
         severity="serious",
         says=f"{times(flow.per_layer)} a layer over {flow.layers} layers, {first.stream.median:.1e} at "
-        f"{first.name}{beside}",
+        f"{f'module {first.name}' if first.name.isdigit() else first.name}{beside}",
         measured=flow.ratio.median,
         predicted=predicted,
         where=first.name,

@@ -82,13 +82,14 @@ def labels_say_nothing(diagnosis: Diagnosis) -> Seen | None:
     if not _memorises(asked) or not _no_better(asked.learned, asked.permuted):
         return None
     return Seen(
-        severity="serious",
+        severity="warning",
         says=f"after {asked.steps} steps the loss is {_end(asked.learned):.3g}, and {_end(asked.permuted):.3g} "
         "with labels permuted among the examples",
         measured=_end(asked.learned),
         predicted=_end(asked.permuted),
         where="labels",
-        remedy="look at some examples beside their labels: inputs and labels were probably shuffled or sorted apart",
+        remedy="look at some examples beside their labels, which may have been shuffled or sorted apart; else the "
+        "task needs more steps than these, and a longer training tells",
     )
 
 
