@@ -261,13 +261,16 @@ def test_tokens_enter_through_an_embedding():
         def __init__(self) -> None:
             super().__init__()
             self.embedding, self.layer = nn.Embedding(10, 6), nn.Linear(6, 6)
+            self.beside = nn.Embedding(10, 6)
 
         def forward(self, tokens: Tensor) -> Tensor:
-            x = self.embedding(tokens)
+            x = self.embedding(tokens) + self.beside(tokens)
             return x + self.layer(x)
 
     found = traced(Words(), torch.arange(8).reshape(4, 2))
     assert found.inputs == ()
+    assert [one.module for one in found.layers] == ["embedding", "beside", "layer"]
+    assert names(found) == ["forward"]
     assert isinstance(found.answer, Tensor)
     assert [one.op for one in found.operations] == ["input", "embedding", "linear", "add"]
     assert [one.module for one in found.layers] == ["embedding", "layer"]

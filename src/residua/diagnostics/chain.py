@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
 
-import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge
 
 from residua.diagnostics.additions import Addition
+from residua.diagnostics.products import by_operations, product
 from residua.diagnostics.trace import Trace
 from residua.errors import BadNetwork
 
@@ -25,24 +24,11 @@ Path = frozenset[int]
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Link:
-    """One block of a chain, by where gradients arrive."""
-
-    total: GradientEdge
-    branch: GradientEdge
-    shortcut: GradientEdge | None
-    """None where it is x itself."""
-    source: GradientEdge
-    is_sum_before: bool
-    """Whether x is the sum of the block before, with nothing between."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Chain:
     """Blocks each of which reads what the one before gives, and nothing else."""
 
-    links: tuple[Link, ...]
+    trace: Trace
+    blocks: tuple[Addition, ...]
 
     @classmethod
     def of(cls, found: Trace) -> "Chain":
@@ -60,8 +46,9 @@ class Chain:
                     f"{after.name} reads more than what {before.name} gives: these blocks form no chain, "
                     "and path lengths are counted along one; leave this part out"
                 )
-        firsts = (None, *blocks)
-        return cls(links=tuple(_link(found, one, before) for before, one in zip(firsts, blocks, strict=False)))
+        if any(found.operations[one.source].edge is None for one in blocks):
+            raise BadNetwork("no gradient passes the first block's input; path lengths are of the gradient that does")
+        return cls(trace=found, blocks=tuple(blocks))
 
     def at_the_end(self, loss: Tensor) -> Tensor:
         """Returns g, the gradient of a loss by the last sum.
@@ -69,7 +56,8 @@ class Chain:
         Raises:
             BadNetwork: If it is zero, or not finite.
         """
-        (gradient,) = torch.autograd.grad(loss, self.links[-1].total, retain_graph=True, allow_unused=True)
+        end = self.blocks[-1].total
+        gradient = by_operations(loss, self.trace, [end]).get(end)
         size = 0.0 if gradient is None else float(gradient.abs().max())
         if gradient is None or not 0 < size < math.inf:
             raise BadNetwork(
@@ -88,7 +76,7 @@ class Chain:
             BadNetwork: If a product is not finite.
         """
         start = _normalised(gradient)
-        open_ = [(len(self.links) - 1, *start, list(paths))]
+        open_ = [(len(self.blocks) - 1, *start, list(paths))]
         while open_:
             place, log, direction, through = open_.pop()
             if place < 0:
@@ -102,13 +90,11 @@ class Chain:
 
     def _product(self, place: int, vector: Tensor, *, taken: bool) -> Tensor:
         """Returns J_aᵀ J_Fᵀ v, or J_aᵀ J_sᵀ v: from this block's sum to the one before, or to x_1."""
-        link = self.links[place]
-        operand = link.branch if taken else link.shortcut
-        if operand is not None:
-            vector = _transposed_product(operand, link.source, vector)
-        if place > 0 and not link.is_sum_before:
-            vector = _transposed_product(link.source, self.links[place - 1].total, vector)
-        return vector
+        block = self.blocks[place]
+        by_branch, by_shortcut = (block.branch, block.branch_scale), (block.shortcut, block.shortcut_scale)
+        operand, scale = by_branch if taken else by_shortcut
+        vector = product(self.trace, operand, block.source, scale * vector)
+        return product(self.trace, block.source, self.blocks[place - 1].total, vector) if place > 0 else vector
 
 
 def _is_within(found: Trace, one: Addition, other: Addition) -> bool:
@@ -129,28 +115,6 @@ def _reads_only(found: Trace, end: int, start: int) -> bool:
         for one in found.between(start, end)
         for parent in one.parents
     )
-
-
-def _link(found: Trace, one: Addition, before: Addition | None) -> Link:
-    def edge(index: int) -> GradientEdge:
-        at = found.operations[index].edge
-        if at is None:
-            raise BadNetwork(f"no gradient passes {one.name}; path lengths need one")
-        return at
-
-    return Link(
-        total=edge(one.total),
-        branch=edge(one.branch),
-        shortcut=None if one.shortcut == one.source else edge(one.shortcut),
-        source=edge(one.source),
-        is_sum_before=before is not None and one.source == before.total,
-    )
-
-
-def _transposed_product(output: GradientEdge, source: GradientEdge, vector: Tensor) -> Tensor:
-    """Returns Jᵀv of what lies between two places; a zero where no gradient passes."""
-    (product,) = torch.autograd.grad(output, source, vector, retain_graph=True, allow_unused=True)
-    return vector.new_zeros(()) if product is None else product
 
 
 def _normalised(vector: Tensor) -> tuple[float, Tensor]:

@@ -8,12 +8,12 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 
-from residua.diagnostics.case import Case, Examples, undisturbed
+from residua.diagnostics.case import Case, reseed, undisturbed
 from residua.diagnostics.chain import Chain, Path
 from residua.diagnostics.trace import trace
 
@@ -58,13 +58,14 @@ def path_lengths(case: Case, *, examples: int = 8, paths: int = 10) -> PathLengt
         BadNetwork: If the blocks form no chain, or the gradient at the last addition is zero or not finite.
     """
     with undisturbed(case.module) as module:
-        torch.manual_seed(_SEED)  # of dropout; `undisturbed` puts the random state back
+        reseed(case.device, _SEED)  # of dropout
         if not module.training:
             module.train()
         module.requires_grad_(True)
         chosen = case.examples.take(slice(0, examples))
-        chain, loss = _chain_and_loss(case, chosen)
-        count = len(chain.links)
+        found = trace(module, chosen)
+        chain, loss = Chain.of(found), case.loss(found.output, chosen.labels)
+        count = len(chain.blocks)
         drawn = sampled_paths(count, max(_FEWEST_PATHS, min(paths, 2 * _MOST_PRODUCTS // (count * (count + 1)))))
         logs = {path: log for path, log, _ in chain.follow(chain.at_the_end(loss), drawn)}
     # An example's gradient is n times its part of the mean loss's: in the root mean square √n is left of that.
@@ -89,18 +90,6 @@ def sampled_paths(blocks: int, most: int) -> tuple[Path, ...]:
             some[frozenset(generator.sample(range(blocks), length))] = None
         drawn.extend(some)
     return tuple(drawn)
-
-
-def _chain_and_loss(case: Case, examples: Examples) -> tuple[Chain, Tensor]:
-    """Traces one pass; returns its chain and the loss of what the module gave."""
-    given: list[Any] = []
-    handle = case.module.register_forward_hook(lambda _module, _inputs, output: given.append(output))
-    try:
-        found = trace(case.module, examples)
-    finally:
-        handle.remove()
-    with torch.enable_grad():
-        return Chain.of(found), case.loss(given[-1], examples.labels)
 
 
 def _summed_up(blocks: int, logs: Mapping[Path, float], *, scale: float) -> PathLengths:

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from residua.diagnostics.case import Case, Examples, answer, run, undisturbed
+from residua.diagnostics.case import Case, Examples, linear_functional, run, undisturbed
 from residua.diagnostics.trace import written_out
 from residua.errors import BadData, BadNetwork
 
 _BATCH_NORM = signature(functional.batch_norm)
-_FUNCTIONAL_SEED, _NOISE_SEED = 0, 1
+_NOISE_SEED = 1
 _DRAWS = 200
 _AT_ONCE = 64
 """Inputs in one pass; examples that the norms take their statistics from."""
@@ -153,12 +153,10 @@ def _gradients(case: Case, examples: Examples) -> Float[Tensor, "n d"]:
     named = {name: _leaf(one) for name, one in examples.named.items()}
     leaves = [one for one in (*args, *named.values()) if one.requires_grad]
     with torch.enable_grad():
-        logits = answer(run(case.module, Examples(args=args, named=named)))
-        if not logits.requires_grad:
+        summed = linear_functional(run(case.module, Examples(args=args, named=named)), None) * len(examples)
+        if not summed.requires_grad:
             raise BadNetwork("no gradient passes from the outputs to the inputs; take away what detaches them")
-        generator = torch.Generator().manual_seed(_FUNCTIONAL_SEED)
-        weights = torch.randn(logits.shape[1:], generator=generator).to(logits)
-        found = torch.autograd.grad((logits * weights).sum(), leaves, allow_unused=True, materialize_grads=True)
+        found = torch.autograd.grad(summed, leaves, allow_unused=True, materialize_grads=True)
     return torch.cat([one.flatten(1).double().cpu() for one in found], dim=1)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from residua.diagnostics.additions import Addition
-from residua.diagnostics.case import Case, undisturbed
+from residua.diagnostics.case import Case, reseed, undisturbed
 from residua.diagnostics.channels import Channels
 from residua.diagnostics.operations import Operation
 from residua.diagnostics.saturation import bounds, dead, is_saturated
@@ -117,7 +117,7 @@ def signals(case: Case, *, size: int = 64) -> Signals:
     examples = case.examples.take(slice(0, size))
     given = _numbers_given((*examples.args, *examples.named.values()))
     with undisturbed(case.module) as module:
-        torch.manual_seed(0)  # of dropout; `undisturbed` puts the random state back
+        reseed(case.device, 0)  # of dropout
         if not module.training:
             module.train()
         seen = _Seen(module)

@@ -236,7 +236,7 @@ class _Tracer(TorchFunctionMode):
         """Writes an addition down if it is a block's; an operand comes as its index, its factor and its value."""
         scales = {index: scale for index, scale, _ in operands}
         found = block(self.operations, made, ordinal, tuple(scales))
-        if found is None:
+        if found is None or self._is_of_tokens(found.source):
             return
         self.operations[made.index] = replace(made, kind="addition")
         named = next((path for path in reversed(self.path) if path not in self.bare), "")
@@ -245,6 +245,10 @@ class _Tracer(TorchFunctionMode):
         if self.meet is not None:
             terms = {index: term for index, _, term in operands}
             self.meet(self.additions[-1], terms[found.branch], terms[found.shortcut], output)
+
+    def _is_of_tokens(self, source: int) -> bool:
+        """Says whether an operation is an input of whole numbers: a sum of embeddings is where the blocks begin."""
+        return self.operations[source].kind == "input" and self.operations[source].edge is None
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
