@@ -10,7 +10,7 @@ from residua.diagnostics.diagnosis import Diagnosis
 from residua.diagnostics.gradients import HEALTHY, GradientFlow
 from residua.diagnostics.rules.rule import WHOLE, Seen, rule, times
 
-VANISHED, EXPLODED = HEALTHY
+VANISHED, EXPLODED = 1 / HEALTHY, HEALTHY
 """Ratio of the gradient's norm at the first place to that at the last."""
 SCALED = 0.9
 """Median over the blocks of what a shortcut passes of the gradient."""
