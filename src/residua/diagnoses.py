@@ -18,15 +18,19 @@ from residua.data.sources import DataSpec, Progress
 from residua.diagnostics import diagnosis
 from residua.diagnostics.case import Case, Loss, opened
 from residua.diagnostics.diagnosis import RunFacts
+from residua.diagnostics.rules.remedies import with_measured_remedies
+from residua.diagnostics.what_if import Make
+from residua.diagnostics.what_if import what_if as measured_variants
 from residua.errors import BadNetwork, BadSetting
 from residua.networks.spec import NetworkSpec
 from residua.report.diagnosis_page import Diagnosed
-from residua.report.diagnosis_progress import diagnosis_progress
+from residua.report.diagnosis_progress import diagnosis_progress, remedies_progress
 from residua.report.terminal import transfer_progress
 from residua.runs import Run
 from residua.subject import Subject, subject
 from residua.training import checkpoint, record
 from residua.training import fit as fitting
+from residua.training.optimizers import optimizer_for
 from residua.training.plan import Plan, TrainSpec, plan
 from residua.training.record import Record
 from residua.training.sitting import Sitting
@@ -50,6 +54,8 @@ class _Opened:
     run: Record | None = None
     page: Path | None = None
     """Where it goes if nothing is said; None writes it into the run, or nowhere."""
+    make: Make | None = None
+    """Makes the optimizer of a variant, where a recipe says how."""
 
 
 def diagnose(
@@ -63,6 +69,7 @@ def diagnose(
     source: str | os.PathLike[str] | None = None,
     data_root: str | os.PathLike[str] | None = None,
     only: Sequence[str] = (),
+    what_if: bool = False,
     seed: int = 0,
     device: str = "auto",
     out: str | os.PathLike[str] | None = None,
@@ -84,6 +91,8 @@ def diagnose(
         source: Of images for a network: a named set or a folder; None takes digits.
         data_root: Folder of the named sets; None follows ``RESIDUA_DATA``.
         only: Names of measurements, which are then made in full; none takes all that fit a minute.
+        what_if: Whether variants of the network (its residual twin, another activation, norm, initialisation, learning
+            rate) are measured beside it; the time that takes is said before.
         seed: Of a network's weights, and of which images are looked at.
         device: For a run or a network: ``auto``, ``cpu``, ``cuda``, …; a module stays where it is.
         out: The page; None writes it into a run's folder, or to ``NETWORK-diagnosis.html``, and none for a module.
@@ -112,7 +121,13 @@ def diagnose(
             )
             found = _named(what.path if isinstance(what, Run) else what, source is not None, asked, progress)
     with diagnosis_progress() as told:
-        measured = Diagnosed(measurements=diagnosis.diagnose(found.case, only=only, run=found.facts, told=told))
+        measurements = diagnosis.diagnose(found.case, only=only, run=found.facts, told=told)
+    if what_if:
+        with remedies_progress() as tried:
+            rows = measured_variants(found.case, make=found.make, seed=seed, told=tried)
+        findings = with_measured_remedies(measurements.findings, rows)
+        measurements = replace(measurements, what_if=rows, findings=findings)
+    measured = Diagnosed(measurements=measurements)
     if out is not None:
         return measured.write(os.fspath(out))
     if found.run is not None:
@@ -149,7 +164,7 @@ def _named(what: Any, sourced: bool, asked: TrainSpec, progress: Progress) -> _O
     seen = f"{asked.source} was taken, for no images were named" if not sourced else f"it was shown {asked.source}"
     size = "×".join(map(str, decided.inspection.image))
     said = f"{meant.name} has not learned anything: its weights are drawn with seed {asked.seed}; {seen}, as {size}."
-    return _Opened(case=_case(sitting, meant.name, (said, *remarks), asked.seed), page=page)
+    return _Opened(case=_case(sitting, meant.name, (said, *remarks), asked.seed), page=page, make=_maker(decided))
 
 
 def _planned(asked: TrainSpec, progress: Progress) -> tuple[Plan, tuple[str, ...]]:
@@ -174,7 +189,8 @@ def _of_run(run: Record, asked: TrainSpec, progress: Progress) -> _Opened:
             "measured on training images."
         )
     name = run.path.resolve().name
-    return _Opened(case=_case(sitting, name, remarks, asked.seed), facts=run_facts(run, decided), run=run)
+    case = _case(sitting, name, remarks, asked.seed)
+    return _Opened(case=case, facts=run_facts(run, decided), run=run, make=_maker(decided))
 
 
 def _restored(run: Record, sitting: Sitting) -> str:
@@ -226,6 +242,18 @@ def _case(sitting: Sitting, name: str, remarks: Sequence[str], seed: int) -> Cas
     network = sitting.network.train()
     case = opened(network, images, labels, optimizer=optimizer, held_out=kept, name=name)
     return replace(case, remarks=(*case.remarks, *remarks))
+
+
+def _maker(decided: Plan) -> Make:
+    """Returns what makes a network's optimizer as the recipe does, at its full rate."""
+
+    def make(network: nn.Module) -> Optimizer:
+        made = optimizer_for(network, decided.recipe.optimizer, stage_decay=decided.recipe.stage_decay)
+        for group in made.param_groups:
+            group["lr"] = decided.recipe.optimizer.learning_rate * group["rate_scale"]
+        return made
+
+    return make
 
 
 def _drawn(dataset: Dataset, part: Part, most: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -173,7 +173,7 @@ def test_decoupled_decay_is_compared_with_the_sign_that_adam_first_steps_by():
 
 def test_a_module_in_evaluation_mode_is_measured_as_it_would_train():
     module = seeded(linear(), nn.BatchNorm1d(6), linear())
-    nn.init.constant_(module[1].running_var, 100.0)
+    nn.init.constant_(module.get_buffer("1.running_var"), 100.0)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1, weight_decay=0.1)
     assert measured(module.train(), optimizer) == measured(module.eval(), optimizer)
 

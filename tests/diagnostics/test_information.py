@@ -126,6 +126,13 @@ def test_a_relu_leaves_of_a_normal_number_what_the_best_line_reads():
     assert found["before 2"] == pytest.approx(0.733, abs=0.03)
 
 
+def test_it_is_evaluation_mode():
+    """Dropout of nine tenths would hide most of the input."""
+    identity = nn.Linear(6, 6, bias=False)
+    identity.load_state_dict({"weight": torch.eye(6)})
+    assert kept(nn.Sequential(identity, nn.Dropout(0.9), nn.Linear(6, 2)), drawn(96, 6))["before 2"] > 0.99
+
+
 def test_huge_and_tiny_values_are_read_as_well():
     def scaled(by: float) -> float:
         first = nn.Linear(5, 5, bias=False)

@@ -65,6 +65,12 @@ def test_the_gradient_is_that_of_the_line_between_the_first_and_the_first_other_
     assert (found.points, found.lags) == (64, (1, 2, 3, 4))
 
 
+def test_what_rounding_leaves_of_a_constant_is_no_noise():
+    series = 1 + 1e-7 * drawn(3, 200).double()
+    assert autocorrelation(series, 5) == (1,) * 5
+    assert abs(autocorrelation(series - 1, 5)[0]) < 0.3
+
+
 def test_a_linear_function_has_one_gradient_along_the_line():
     module = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Linear(16, 3))
     assert shattering(opened(module, drawn(32, 4))).autocorrelation == (1,) * 15

@@ -69,6 +69,11 @@ def test_the_map_shows_what_is_zero_not_finite_and_not_there():
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["stem", "<b>", "head"]
 
 
+def test_a_block_that_learns_later_stands_where_it_belongs():
+    late = [sample(1, ("b", 1.0, 1e-3)), sample(2, ("a", 1.0, 1e-3), ("b", 1.0, 1e-3))]
+    assert [text.get_text() for text in heat_map(late).axes[0].get_yticklabels()] == ["a", "b"]
+
+
 def test_the_map_is_marked_at_the_first_sign_alone():
     marked, plain = heat_map(some_samples(bad_from=20)), heat_map(some_samples())
     assert [np.asarray(axes.lines[0].get_xdata()).tolist() for axes in marked.axes[:2]] == [[20, 20], [20, 20]]

@@ -13,6 +13,7 @@ from residua.errors import BadSetting
 @click.argument("what", metavar="RUN|NETWORK")
 @click.argument("source", required=False)
 @click.option("--only", metavar="NAME,…", help="These measurements, in full: gradients,lesions,questions, …")
+@click.option("--what-if", is_flag=True, help="Measure remedies, too: the residual twin, another norm, rate, …")
 @click.option("--json", "as_json", is_flag=True, help="Everything that was measured, as JSON.")
 @click.option("--out", metavar="FILE", help="The page; without: RUN/diagnosis.html, or NETWORK-diagnosis.html.")
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")

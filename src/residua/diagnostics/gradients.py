@@ -147,14 +147,17 @@ def _flow(
         prediction=prediction,
         no_prediction=reason,
         as_theory=None if prediction is None else as_predicted(ratio.median, prediction.value),
-        is_healthy=all(one.stream.low > 0 for one in along) and _serves(ratio.median, layers),
+        is_healthy=all(one.stream.low > 0 for one in along) and _is_within(ratio.median, largest_healthy(layers)),
         examples=examples,
     )
 
 
-def _serves(ratio: float, layers: int) -> bool:
-    """Says whether one rate serves all layers, by `HEALTHY`."""
-    most = max(HEALTHY, layers**1.5)
+def largest_healthy(layers: int) -> float:
+    """Returns the factor, up or down, by which the gradient's norm may change over so many layers, by `HEALTHY`."""
+    return max(HEALTHY, layers**1.5)
+
+
+def _is_within(ratio: float, most: float) -> bool:
     return 1 / most <= ratio <= most
 
 

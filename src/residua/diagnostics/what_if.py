@@ -4,7 +4,6 @@ Each variant (`residua.networks.variants`) is asked two things: how the gradient
 how far a short training on the same batches gets.
 """
 
-import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from torch.optim import Optimizer
 from residua.diagnostics.case import Case
 from residua.diagnostics.gradients import gradient_flow
 from residua.diagnostics.questions import questions
+from residua.diagnostics.twins import copied
 from residua.errors import BadNetwork
 from residua.networks.network import ResidualNetwork, build
 from residua.networks.variants import Variant, variants
@@ -74,37 +74,35 @@ def what_if(case: Case, *, make: Make | None = None, seed: int = 0, told: Told |
 
 def _tried(case: Case, make: Make | None, seed: int) -> Iterator[tuple[Variant, Case]]:
     """Yields the variants, each with the case that measures it."""
+    module = copied(case).module
     yield Variant(name="as it is", says="", network=case.module), case
-    if isinstance(case.module, ResidualNetwork):
-        again = build(case.module.spec, seed=seed)
-        if not _same(again, case.module):
-            yield from _with_case(case, make, Variant(name="drawn anew", says=f"seed {seed}", network=again))
-    for variant in variants(case.module, seed=seed):
-        yield from _with_case(case, make, variant)
-    if case.optimizer is not None and make is not None:
-        for rate in RATES:
-            yield from _with_case(case, make, _copy(case.module, rate), rate=rate)
+    if isinstance(module, ResidualNetwork):
+        again = build(module.spec, seed=seed)
+        if not _same(again, module):
+            yield _with_case(case, make, Variant(name="drawn anew", says=f"seed {seed}", network=again))
+    for variant in variants(module, seed=seed):
+        yield _with_case(case, make, variant)
+    for rate in RATES if case.optimizer is not None else ():
+        yield _at_rate(case, rate)
 
 
-def _with_case(case: Case, make: Make | None, variant: Variant, *, rate: float = 1.0) -> Iterator[tuple[Variant, Case]]:
+def _with_case(case: Case, make: Make | None, variant: Variant) -> tuple[Variant, Case]:
     module = variant.network.to(case.device).train()
-    optimizer = make(module) if make is not None else None
-    for group in optimizer.param_groups if optimizer is not None else ():
+    return variant, replace(case, module=module, optimizer=None if make is None else make(module))
+
+
+def _at_rate(case: Case, rate: float) -> tuple[Variant, Case]:
+    changed = copied(case)
+    assert changed.optimizer is not None
+    for group in changed.optimizer.param_groups:
         group["lr"] *= rate
-    yield variant, replace(case, module=module, optimizer=optimizer)
+    return Variant(name="rate", says=f"learning rate × {rate:g}", network=changed.module), changed
 
 
 def _same(one: nn.Module, other: nn.Module) -> bool:
     """Says whether two networks of one specification have the same parameters."""
     pairs = zip(one.parameters(), other.parameters(), strict=True)
     return all(torch.equal(ours.cpu(), theirs.cpu()) for ours, theirs in pairs)
-
-
-def _copy(module: nn.Module, rate: float) -> Variant:
-    try:
-        return Variant(name="rate", says=f"learning rate × {rate:g}", network=copy.deepcopy(module))
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise BadNetwork(f"{type(module).__name__} cannot be copied ({error}); leave --what-if out") from error
 
 
 def _like(optimizer: Optimizer | None) -> Make | None:

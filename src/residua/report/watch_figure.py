@@ -38,7 +38,8 @@ def heat_map(samples: Sequence[Sample]) -> Figure:
         samples: At least one, by step.
     """
     columns = columns_of(samples)
-    blocks = list(dict.fromkeys(one.block for sample in samples for one in sample.blocks))
+    fullest = max(samples, key=lambda sample: len(sample.blocks))  # its order is right for what is frozen elsewhere
+    blocks = list(dict.fromkeys(one.block for sample in (fullest, *samples) for one in sample.blocks))
     panel = min(_MOST_INCHES, max(_LEAST_INCHES, _ROW_INCHES * len(blocks)))
     figure = new_figure(9.0, 2 * panel + 1.3)
     upper, lower = figure.subplots(2, 1)

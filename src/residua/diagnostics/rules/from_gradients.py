@@ -7,11 +7,9 @@ from statistics import median
 
 from residua.diagnostics.additive import AdditiveBlock
 from residua.diagnostics.diagnosis import Diagnosis
-from residua.diagnostics.gradients import HEALTHY, GradientFlow
+from residua.diagnostics.gradients import HEALTHY, GradientFlow, largest_healthy
 from residua.diagnostics.rules.rule import WHOLE, Seen, rule, times
 
-VANISHED, EXPLODED = 1 / HEALTHY, HEALTHY
-"""Ratio of the gradient's norm at the first place to that at the last."""
 SCALED = 0.9
 """Median over the blocks of what a shortcut passes of the gradient."""
 SCALED_AWAY = 0.1
@@ -74,7 +72,7 @@ def shortcuts_are_scaled(diagnosis: Diagnosis) -> Seen | None:
     "wrong initialisation",
     "batch",
     asks=f"layers without norm whose outputs change by less than ×{DEVIATION:g}, and gradients by less than "
-    f"×{EXPLODED:g}, over the network",
+    f"×{HEALTHY:g}, over the network",
     source="He et al. 2015 (Delving Deep), §2.2, Eq. 10 and 14; Glorot and Bengio 2010, §4.2.1",
 )
 def wrong_initialisation(diagnosis: Diagnosis) -> Seen | None:
@@ -85,7 +83,7 @@ def wrong_initialisation(diagnosis: Diagnosis) -> Seen | None:
     forward = _factor(deviations)
     total = forward ** (len(deviations) - 1)
     flow = diagnosis.gradients
-    backward = flow.per_layer if flow is not None and _leaves(flow, VANISHED, EXPLODED) else 1.0
+    backward = flow.per_layer if flow is not None and (_vanishes(flow) or _explodes(flow)) else 1.0
     if 1 / DEVIATION < total < DEVIATION and backward == 1.0:
         return None
     return Seen(
@@ -111,12 +109,12 @@ def deep_plain_network(diagnosis: Diagnosis) -> Seen | None:
     flow = diagnosis.gradients
     if flow is None or diagnosis.additions or diagnosis.layers < DEEP:
         return None
-    if not _leaves(flow, 1 / PLAIN_RATIO, PLAIN_RATIO):
+    if 1 / PLAIN_RATIO <= flow.ratio.median <= PLAIN_RATIO:
         return None
     predicted = flow.prediction.value if flow.prediction else None
     beside = f" ({predicted:.2g} as predicted for a plain network)" if predicted else ""
     return Seen(
-        severity="serious" if _leaves(flow, VANISHED, EXPLODED) else "warning",
+        severity="serious" if _vanishes(flow) or _explodes(flow) else "warning",
         says=f"{diagnosis.layers} layers without a shortcut, and the gradient changes by "
         f"{times(flow.ratio.median)}{beside} from the last to the first",
         measured=flow.ratio.median,
@@ -128,25 +126,25 @@ def deep_plain_network(diagnosis: Diagnosis) -> Seen | None:
 @rule(
     "gradients vanish",
     "batch",
-    asks=f"a gradient at the first place above {VANISHED:g} of that at the last",
+    asks=f"a gradient at the first place above {1 / HEALTHY:g} of that at the last, L^-1.5 over very many layers",
     source="Hochreiter 1991; Glorot and Bengio 2010, §4.2; docs/faults.md for the threshold",
 )
 def gradients_vanish(diagnosis: Diagnosis) -> Seen | None:
     """Asks whether enough of the gradient reaches the first layers."""
     flow = diagnosis.gradients
-    return None if flow is None or not flow.ratio.median < VANISHED else _flow_seen(flow, "raise", diagnosis)
+    return None if flow is None or not _vanishes(flow) else _flow_seen(flow, "raise", diagnosis)
 
 
 @rule(
     "gradients explode",
     "batch",
-    asks=f"a gradient at the first place below {EXPLODED:g} times that at the last",
+    asks=f"a gradient at the first place below {HEALTHY:g} times that at the last, L^1.5 over very many layers",
     source="Pascanu et al. 2013, arXiv:1211.5063; docs/faults.md for the threshold",
 )
 def gradients_explode(diagnosis: Diagnosis) -> Seen | None:
     """Asks whether the gradient stays finite and of one scale on its way to the first layers."""
     flow = diagnosis.gradients
-    return None if flow is None or flow.ratio.median <= EXPLODED else _flow_seen(flow, "lower", diagnosis)
+    return None if flow is None or not _explodes(flow) else _flow_seen(flow, "lower", diagnosis)
 
 
 def _error(block: AdditiveBlock) -> float:
@@ -177,9 +175,12 @@ def _scales(flow: GradientFlow | None) -> list[float]:
     return [shortcut / stream for shortcut, stream in pairs if stream > 0 and isfinite(shortcut / stream)]
 
 
-def _leaves(flow: GradientFlow, low: float, high: float) -> bool:
-    """Says whether the gradient's ratio is outside a range, or no number at all."""
-    return not low <= flow.ratio.median <= high
+def _vanishes(flow: GradientFlow) -> bool:
+    return flow.ratio.median < 1 / largest_healthy(flow.layers)
+
+
+def _explodes(flow: GradientFlow) -> bool:
+    return flow.ratio.median > largest_healthy(flow.layers)
 
 
 def _factor(values: Sequence[float]) -> float:

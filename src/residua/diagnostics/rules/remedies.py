@@ -12,7 +12,13 @@ tenth there."""
 _OF_GRADIENTS = ("gradients vanish", "gradients explode", "deep plain network", "saturated activations")
 _OF_LEARNING = (
     *("cannot learn one batch", "labels say nothing", "update too large", "update too small", "first loss off"),
-    *("wrong initialisation", "dead units", "sigmoid activations", "weight decay too strong", "does not fit"),
+    *(
+        "wrong initialisation",
+        "dead units",
+        "sigmoid activations",
+        "weight decay too strong",
+        "does not fit its training data",
+    ),
     *_OF_GRADIENTS,
 )
 
@@ -33,13 +39,15 @@ def with_measured_remedies(findings: Sequence[Finding], rows: Sequence[WhatIf]) 
 
 
 def _with_measured(finding: Finding, rows: Sequence[WhatIf]) -> Finding:
-    said = [finding.remedy.rstrip(".")]
+    measured = []
     twin = next((row for row in rows if row.name == "residual twin" and row.ratio is not None), None)
     if finding.rule in _OF_GRADIENTS and twin is not None:
-        said.append(f"measured: the residual twin’s ratio is {twin.ratio:.2g}")
+        measured.append(f"the residual twin’s ratio is {twin.ratio:.2g}")
     if finding.rule in _OF_LEARNING:
-        said.append(f"measured: {_best(rows)}")
-    return replace(finding, remedy="; ".join(said)) if len(said) > 1 else finding
+        measured.append(_best(rows))
+    if not measured:
+        return finding
+    return replace(finding, remedy=f"{finding.remedy.rstrip('.')}; measured: {', and '.join(measured)}")
 
 
 def _best(rows: Sequence[WhatIf]) -> str:
