@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from residua.diagnostics.case import Examples
 from residua.diagnostics.chain import Chain, Path
+from residua.diagnostics.products import by_operations
 from residua.diagnostics.trace import trace
 from residua.errors import BadNetwork
 
@@ -97,8 +98,8 @@ def followed(made: nn.Module, paths: list[Path]) -> tuple[dict[Path, Tensor], Te
     loss = found.answer.sum() / 7
     g = chain.at_the_end(loss)
     through = {path: direction * log_exp(log) for path, log, direction in chain.follow(g, paths)}
-    (whole,) = torch.autograd.grad(loss, found.operations[chain.blocks[0].source].edge)
-    return through, whole
+    source = chain.blocks[0].source
+    return through, by_operations(loss, found, [source])[source]
 
 
 def log_exp(log: float) -> Tensor:
