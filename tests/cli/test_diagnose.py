@@ -1,6 +1,7 @@
 """``residua diagnose`` as a user meets it: findings, sparklines, JSON, and one line for what is wrong."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
