@@ -2,10 +2,8 @@
 
 import os
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ from torch import nn
 
 import residua
 from residua import artifact
-from residua.diagnostics import diagnosis
+from residua.diagnostics import diagnosis, rules
 from residua.diagnostics.case import Case
 from residua.diagnostics.diagnosis import RunFacts
 from residua.errors import BadNetwork, BadSetting, Interrupted, NonFiniteLoss
@@ -43,8 +41,7 @@ def cases(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
     for name in diagnosis.PARTS:
         monkeypatch.setitem(diagnosis.MEASURES, name, lambda case, **sizes: (seen.append(case), _SIGNALS)[1])
     monkeypatch.setitem(diagnosis.MEASURES, "signals", lambda case, **sizes: (seen.append(case), _SIGNALS)[1])
-    rules = SimpleNamespace(judge=lambda found: fabricated().findings)
-    monkeypatch.setitem(sys.modules, "residua.diagnostics.rules", rules)
+    monkeypatch.setattr(rules, "judge", lambda found: fabricated().findings)
     Path("own.py").write_text(FACTORY)
     return seen
 

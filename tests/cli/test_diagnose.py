@@ -3,13 +3,12 @@
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from tests.report.fabricated import diagnosis as fabricated
 
 from residua.cli import main
-from residua.diagnostics import diagnosis
+from residua.diagnostics import diagnosis, rules
 
 
 @pytest.fixture
@@ -17,8 +16,7 @@ def residua(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     """Runs the command line in this process with made-up measurements; returns exit code, output and complaints."""
     for name in diagnosis.PARTS:
         monkeypatch.setitem(diagnosis.MEASURES, name, lambda case, _part=getattr(fabricated(), name), **sizes: _part)
-    rules = SimpleNamespace(judge=lambda found: fabricated().findings)
-    monkeypatch.setitem(sys.modules, "residua.diagnostics.rules", rules)
+    monkeypatch.setattr(rules, "judge", lambda found: fabricated().findings)
     monkeypatch.setenv("COLUMNS", "80")
 
     def call(*arguments: str) -> tuple[int, str, str]:

@@ -1,10 +1,8 @@
 """All parts run in turn: what fails is said, what was asked for is measured, and JSON holds it."""
 
 import json
-import sys
 from dataclasses import replace
 from math import inf, nan
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ from tests.report.fabricated import diagnosis as fabricated
 from tests.report.fabricated import gradients
 from torch import nn
 
-from residua.diagnostics import diagnosis
+from residua.diagnostics import diagnosis, rules
 from residua.diagnostics.case import Case, opened
 from residua.diagnostics.measured import Measured
 from residua.diagnostics.sizes import FULL
@@ -37,8 +35,7 @@ def measures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     for name in diagnosis.PARTS:
         monkeypatch.setitem(diagnosis.MEASURES, name, measure(name))
-    rules = SimpleNamespace(judge=lambda found: fabricated().findings if found.signals else ())
-    monkeypatch.setitem(sys.modules, "residua.diagnostics.rules", rules)
+    monkeypatch.setattr(rules, "judge", lambda found: fabricated().findings if found.signals else ())
     return given
 
 
