@@ -8,6 +8,7 @@ from torch import nn
 
 from residua.diagnostics import conditions
 from residua.diagnostics.case import Case, opened
+from residua.diagnostics.diagnosis import diagnose
 from residua.diagnostics.gradients import as_predicted, gradient_flow
 from residua.diagnostics.predictions import (
     C,
@@ -285,3 +286,21 @@ def test_padding_takes_from_the_variance_and_makes_some_of_the_mean():
 )
 def test_padding_that_weighs_has_no_prediction(side, shortcuts, reason):
     assert gradient_flow(convolutional(side=side, shortcuts=shortcuts)).no_prediction.startswith(reason)
+
+
+def test_the_stream_is_beside_what_theory_says_where_the_gradient_is():
+    """De and Smith 2020: v_l = 1 + c l behind block l, of which its branch brought c; the first is measured."""
+    stream = diagnose(case(residual_network()), only=("gradients", "signals")).signals.stream  # type: ignore[union-attr]
+    assert (stream[0].predicted_variance, stream[0].predicted_share) == (None, None)
+    for block, place in enumerate(stream[1:], start=2):
+        assert place.predicted_variance == pytest.approx(stream_variance(block), rel=0.03)
+        assert place.predicted_share == pytest.approx(share_of_variance(block), rel=0.03)
+        assert place.variance == pytest.approx(place.predicted_variance, rel=0.1)
+        assert place.share_of_variance == pytest.approx(place.predicted_share, rel=0.2)
+
+
+def test_the_stream_has_no_lines_where_the_gradient_has_none():
+    network = residual_network()
+    network[4].module[1] = nn.GELU()  # type: ignore[index]
+    stream = diagnose(case(network), only=("gradients", "signals")).signals.stream  # type: ignore[union-attr]
+    assert all(place.predicted_variance is None for place in stream)

@@ -85,13 +85,13 @@ def predicted_ratio(
     reading = _Reading(module, traced, moments)
     residual = any(one.total == places[0] for one in traced.additions)
     try:
-        squared, held = reading.residual(places) if residual else reading.plain(places)
+        found = reading.residual(places) if residual else reading.plain(places)
         reading.check_normal(places[0], places[-1])
     except _Fails as failed:
         return None, str(failed)
     kind = "Identity shortcuts round" if residual else "Layers of"
     return Prediction(
-        value=sqrt(squared),
+        value=sqrt(found.squared),
         quantity="‖∂L/∂x₁‖ / ‖∂L/∂x_L‖",
         source=_SOURCE,
         conditions=(
@@ -101,9 +101,23 @@ def predicted_ratio(
             f"{FEWEST_EXAMPLES} numbers or more a channel and batch, fan_in {FEWEST_INPUTS} or more",
             f"{SMALLEST_INSIDE:.0%} or more of the kernels' taps inside the maps",
             f"what ReLUs give varies as of normal numbers, within {NORMAL_TOLERANCE:.0%}",
-            f"given the variance at the first place, {held:.3g}",
+            f"given the variance at the first place, {found.start:.3g}",
         ),
+        variances=tuple(found.variances),
+        shares=tuple(found.shares),
     ), ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What the theory gives."""
+
+    squared: float
+    """The ratio, squared."""
+    start: float
+    """The variance that it starts from."""
+    variances: Sequence[float] = ()
+    shares: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -131,8 +145,8 @@ class _Reading:
     traced: Trace
     moments: Moments
 
-    def plain(self, places: Sequence[int]) -> tuple[float, float]:
-        """Returns the squared ratio over layers, and the variance that it starts from."""
+    def plain(self, places: Sequence[int]) -> _Found:
+        """Returns what is predicted over layers."""
         start = self._start(places[0])
         squared, reciprocal = 1.0, float((1 / start).mean())
         for before, index in pairwise(places):
@@ -141,13 +155,13 @@ class _Reading:
                 raise _Fails(f"{_where(self.traced.operations[index])} pads, and no shortcut evens the borders out")
             squared *= layer.gain * reciprocal
             reciprocal = 1 / layer.variance
-        return squared, float(start.mean())
+        return _Found(squared=squared, start=float(start.mean()))
 
-    def residual(self, places: Sequence[int]) -> tuple[float, float]:
-        """Returns the squared ratio over additions, and the variance that it starts from."""
+    def residual(self, places: Sequence[int]) -> _Found:
+        """Returns what is predicted over additions."""
         additions = {one.total: one for one in self.traced.additions}
         variances = start = self._start(places[0])
-        squared = 1.0
+        squared, behind, shares = 1.0, [], []
         for before, index in pairwise(places):
             addition = additions[index]
             if addition.branch_scale != 1 or addition.shortcut_scale != 1:
@@ -161,7 +175,9 @@ class _Reading:
                 branch, shortcut = self._projecting(before, addition)
                 squared *= (_through(branch) + shortcut.gain) * reciprocal
                 variances = torch.tensor([branch[-1].variance + shortcut.variance])
-        return squared, float(start.mean())
+            behind.append(float(variances.mean()))
+            shares.append(branch[-1].variance / behind[-1])
+        return _Found(squared=squared, start=float(start.mean()), variances=behind, shares=shares)
 
     def _branch(self, before: int, addition: Addition) -> tuple[_Layer, ...]:
         """Reads a block whose shortcut is the identity."""

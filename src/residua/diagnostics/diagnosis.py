@@ -123,6 +123,7 @@ def diagnose(
     walk, pace = _walked(case), Pace.measured(case)
     chosen = sizes.full(pace, walk, only) if only else sizes.within_a_minute(pace, walk)
     found, failed = _measured(case, chosen, told)
+    found |= {"signals": _with_theory(found["signals"], found.get("gradients"))} if "signals" in found else {}
     measured = Diagnosis(
         name=case.name,
         loss_name=case.loss_name,
@@ -165,6 +166,17 @@ def _measured(
             failed.append(f"{part.name}: {error}")
         behind += part.seconds
     return found, failed
+
+
+def _with_theory(measured: Signals, flow: GradientFlow | None) -> Signals:
+    """Returns the stream's statistics with what theory says of them, where the gradient's prediction holds."""
+    theory = None if flow is None else flow.prediction
+    first, *others = measured.stream or (None,)
+    if theory is None or first is None or len(theory.variances) != len(others):
+        return measured
+    lines = zip(others, theory.variances, theory.shares, strict=True)
+    told = (replace(place, predicted_variance=variance, predicted_share=share) for place, variance, share in lines)
+    return replace(measured, stream=(first, *told))
 
 
 def _walked(case: Case) -> Walk:

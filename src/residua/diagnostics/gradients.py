@@ -82,7 +82,7 @@ class GradientFlow:
     """In a batch."""
 
 
-def gradient_flow(case: Case, *, size: int = 64, batches: int = 3) -> GradientFlow:
+def gradient_flow(case: Case, *, size: int = 128, batches: int = 3) -> GradientFlow:
     """Measures the gradient's norm at every weighted layer and every addition, and how it changes along the depth.
 
     Passes are in training mode, as the module learns: batch norms normalise by the batch. Parts that no gradient

@@ -28,6 +28,10 @@ class Prediction:
     """Paper and equation, or the page of the docs that derives it."""
     conditions: tuple[str, ...]
     """Those that were checked and hold."""
+    variances: tuple[float, ...] = ()
+    """Of a residual network: the stream's channel variance behind each addition but the first."""
+    shares: tuple[float, ...] = ()
+    """Likewise the part of that variance which the branch brings."""
 
 
 def plain_with_norm(layers: int) -> float:

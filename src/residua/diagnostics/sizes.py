@@ -24,7 +24,7 @@ _SECONDS_OF_QUESTIONS, _FEWEST_OF_QUESTIONS = 20.0, 320.0
 Sizes = dict[str, int]
 
 FULL: dict[str, Sizes] = {
-    "gradients": {"size": 64, "batches": 3},
+    "gradients": {"size": 128, "batches": 3},
     "additive": {"examples": 8},
     "signals": {"size": 64},
     "shattering": {"points": 256, "lags": 15},
