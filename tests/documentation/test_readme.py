@@ -27,7 +27,7 @@ def commands() -> list[str]:
 def smaller(command: str) -> list[str]:
     """Returns the command's arguments with real paths, and few epochs of a small network on few pixels."""
     words = [
-        {"PHOTOS": SHAPES, "OTHER_PHOTOS": SHAPES, "IMAGE…": IMAGE, "IMAGE": IMAGE}.get(word, word)
+        {"PHOTOS": SHAPES, "OTHER_PHOTOS": SHAPES, "IMAGE…": IMAGE, "IMAGE": IMAGE, "plain20": "plain8"}.get(word, word)
         for word in shlex.split(command)[1:]
     ]
     words = [word for word in words if word != "--open"]
