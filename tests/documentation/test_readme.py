@@ -25,12 +25,14 @@ def commands() -> list[str]:
 
 
 def smaller(command: str) -> list[str]:
-    """Returns the command's arguments with real paths, and few epochs of a small network on few pixels."""
+    """Returns the command's arguments with real paths, few epochs of a small network on few pixels, and few measurements."""
     words = [
         {"PHOTOS": SHAPES, "OTHER_PHOTOS": SHAPES, "IMAGE…": IMAGE, "IMAGE": IMAGE, "plain20": "plain8"}.get(word, word)
         for word in shlex.split(command)[1:]
     ]
     words = [word for word in words if word != "--open"]
+    if words[0] == "diagnose" and "--only" not in words:
+        words += ["--only", "gradients,first_step"]
     if words[0] != "train" or "--resume" in words:
         return words
     for option, value in (("--minutes", "0.05"), ("--epochs", "1")):
