@@ -25,7 +25,7 @@ def commands() -> list[str]:
 
 
 def smaller(command: str) -> list[str]:
-    """Returns the command's arguments with real paths, few epochs of a small network on few pixels, and few measurements."""
+    """Returns the arguments with real paths, few epochs of a small network on few pixels, and few measurements."""
     words = [
         {"PHOTOS": SHAPES, "OTHER_PHOTOS": SHAPES, "IMAGE…": IMAGE, "IMAGE": IMAGE, "plain20": "plain8"}.get(word, word)
         for word in shlex.split(command)[1:]
