@@ -64,3 +64,10 @@ def test_a_finding_has_its_severity_its_place_its_numbers_and_the_next_step():
     assert lines[0] == "serious  gradients vanish: ×0.71 a layer over 54 layers, 1.3e-8 at the stem"
     assert lines[1] == "         stem.convolution: measured 1.3e-8, predicted 0.120"
     assert lines[2].startswith("         → add shortcuts")
+
+
+def test_what_another_finding_explains_names_that_instead_of_a_remedy():
+    given = replace(diagnosis().findings[0], explained_by="sigmoid activations")
+    lines = finding_lines([given])
+    assert lines[-1].strip() == "→ explained by sigmoid activations: mend that first"
+    assert given.remedy.split()[0] not in " ".join(lines[-2:])

@@ -69,7 +69,7 @@ def series_lines(found: Diagnosis) -> list[str]:
 
 
 def finding_lines(findings: Sequence[Finding]) -> list[str]:
-    """Returns each finding as a few lines: what, where with its numbers, and the next step."""
+    """Returns each finding as a few lines: what, where with its numbers, and the next step, or the cause to mend."""
     lines = []
     for one in findings:
         indent = " " * 9
@@ -77,7 +77,8 @@ def finding_lines(findings: Sequence[Finding]) -> list[str]:
         numbers = [] if one.measured is None else [f"measured {measure(one.measured)}"]
         numbers += [] if one.predicted is None else [f"predicted {measure(one.predicted)}"]
         lines += _wrapped(f"{indent}{one.where}{': ' if numbers else ''}{', '.join(numbers)}", indent)
-        lines += _wrapped(f"{indent}→ {one.remedy}", indent + "  ")
+        next_step = f"explained by {one.explained_by}: mend that first" if one.explained_by else one.remedy
+        lines += _wrapped(f"{indent}→ {next_step}", indent + "  ")
     return lines
 
 

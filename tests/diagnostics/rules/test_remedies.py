@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from residua.diagnostics.findings import Finding
 from residua.diagnostics.rules import RULES
 from residua.diagnostics.rules.remedies import _OF_LEARNING, with_measured_remedies
@@ -55,6 +57,11 @@ def test_a_variant_that_is_hardly_better_is_none():
 def test_other_findings_and_a_network_without_variants_are_left_alone():
     assert remedy("softmax before the loss", row("as it is", 2.0), row("norm", 1.0)) == "do this."
     assert remedy("gradients vanish", row("as it is", 2.0)) == "do this."
+
+
+def test_what_another_finding_explains_is_left_alone():
+    symptom = replace(finding("gradients vanish"), explained_by="sigmoid activations")
+    assert with_measured_remedies([symptom], [row("as it is", 2.0), row("norm", 1.0)]) == (symptom,)
 
 
 def test_a_twin_without_gradients_is_not_quoted():

@@ -27,7 +27,7 @@ def with_measured_remedies(findings: Sequence[Finding], rows: Sequence[WhatIf]) 
     """Returns the findings with what was measured of their remedies behind these.
 
     A finding about gradients is told the residual twin's ratio; one about learning is told the variant whose loss is
-    lowest after the short training, or that none is lower by a tenth.
+    lowest after the short training, or that none is lower by a tenth. What another finding explains is left alone.
 
     Args:
         findings: What the rules found.
@@ -35,7 +35,7 @@ def with_measured_remedies(findings: Sequence[Finding], rows: Sequence[WhatIf]) 
     """
     if len(rows) < 2:
         return tuple(findings)
-    return tuple(_with_measured(one, rows) for one in findings)
+    return tuple(one if one.explained_by else _with_measured(one, rows) for one in findings)
 
 
 def _with_measured(finding: Finding, rows: Sequence[WhatIf]) -> Finding:
