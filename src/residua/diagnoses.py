@@ -220,6 +220,7 @@ def run_facts(run: Record, decided: Plan) -> RunFacts:
     rows = run.epochs() if (run.path / "metrics.jsonl").is_file() else []
     finished = run.status == "finished"
     simple = run.read("result")["baselines"] if finished else {}
+    chosen = run.read("result")["chosen"]["epoch"] if finished else None
     counts = torch.bincount(decided.dataset.train.labels.cpu())
     commonest = float(counts.max() / counts.sum())
     return RunFacts(
@@ -231,6 +232,8 @@ def run_facts(run: Record, decided: Plan) -> RunFacts:
         label_smoothing=decided.recipe.label_smoothing,
         training_examples=len(decided.dataset.train),
         finished=finished,
+        failed=run.status == "failed",
+        chosen_epoch=chosen or None,
     )
 
 

@@ -256,3 +256,20 @@ def test_a_zero_is_not_moved():
     check = additive_check(vectors(nn.ReLU(), Residual(Rectifying())))
     assert check.blocks[0].slope_error is not None
     assert check.blocks[0].slope_error < 1e-6
+
+
+class RoundingNorm(nn.Module):
+    """A norm that computes in float32 whatever it is given, as many do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        return (wide * wide.square().mean(-1, keepdim=True).add(1e-6).rsqrt()).to(x.dtype)
+
+
+def test_a_block_that_computes_in_float32_by_itself_is_checked_in_float32():
+    """In float64 a step of 1e-9 would vanish in its rounding, and a healthy backward would look wrong."""
+    torch.manual_seed(0)
+    network = nn.Sequential(*(Residual(nn.Sequential(RoundingNorm(), nn.Linear(8, 8))) for _ in range(3)))
+    found = additive_check(opened(network, torch.randn(8, 8), torch.arange(8) % 8))
+    assert found.precision == "float32"
+    assert not found.failed

@@ -3,6 +3,7 @@
 import contextlib
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -193,3 +194,35 @@ def test_opening_and_counting_classes_leave_the_module_alone():
     assert module.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_buffer_that_the_forward_replaces_is_put_back():
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 2)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls = self.calls + 1
+            return self.layer(x)
+
+    module = Counting()
+    before = module.calls
+    with undisturbed(module):
+        module(torch.zeros(2, 4))
+    assert module.calls is before
+    assert float(before) == 0
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2, 0], np.array([0, 1, 2, 0])], ids=["list", "array"])
+def test_labels_that_are_no_tensor_are_labels_all_the_same(labels):
+    case = opened(nn.Linear(4, 3), torch.randn(4, 4), labels)
+    assert case.is_cross_entropy
+    assert case.examples.labels.tolist() == [0, 1, 2, 0]
+
+
+def test_labels_of_several_tensors_are_cut_with_the_examples():
+    labels = {"class": torch.arange(6), "boxes": (torch.arange(6), torch.arange(6))}
+    some = Examples(args=(torch.zeros(6, 2),), labels=labels).take(slice(1, 3))
+    assert some.labels["class"].tolist() == some.labels["boxes"][1].tolist() == [1, 2]

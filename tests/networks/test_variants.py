@@ -89,3 +89,14 @@ def test_a_chain_inside_a_module_is_found_and_the_last_layer_gets_no_norm():
 
 def test_what_is_no_chain_and_holds_norms_gets_other_weights_alone():
     assert set(by_name(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True))) == {"initialisation"}
+
+
+def test_an_activation_that_stands_in_several_places_stays_in_all():
+    shared = nn.Tanh()
+    network = nn.Sequential(nn.Linear(6, 6), shared, nn.Linear(6, 6), shared, nn.Linear(6, 3))
+    found = by_name(network)
+    kinds = [type(part).__name__ for part in found["norm"]]  # type: ignore[attr-defined]
+    assert kinds == ["Linear", "BatchNorm1d", "Tanh", "Linear", "BatchNorm1d", "Tanh", "Linear"]
+    assert sum(type(part) is nn.ReLU for part in found["activation"]) == 2  # type: ignore[attr-defined]
+    block = found["residual twin"][0]  # type: ignore[index]
+    assert [type(part).__name__ for part in block.module] == ["Linear", "Tanh", "Linear"]

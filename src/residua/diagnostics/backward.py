@@ -31,6 +31,7 @@ class Norms:
     source: float | None = None
     branch: float | None = None
     shortcut: float | None = None
+    shortcut_kind: Literal["identity", "free", "projection"] | None = None
     weights: float | None = None
 
 
@@ -88,6 +89,7 @@ def _at_addition(traced: Trace, addition: Addition, gradients: dict[int, Tensor]
         source=_norm(gradients[addition.source], examples=count) if addition.source in gradients else None,
         branch=_norm(branch, examples=count),
         shortcut=_norm(shortcut, examples=count),
+        shortcut_kind=addition.kind,
     )
 
 

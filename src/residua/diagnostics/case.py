@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,7 +36,7 @@ class Examples:
 
     def take(self, places: slice | Tensor) -> "Examples":
         """Returns some of the examples."""
-        labels = self.labels[places] if isinstance(self.labels, Tensor) else self.labels
+        labels = _each(self.labels, lambda tensor: tensor[places])
         named = {name: tensor[places] for name, tensor in self.named.items()}
         return replace(self, args=tuple(tensor[places] for tensor in self.args), named=named, labels=labels)
 
@@ -52,7 +53,7 @@ class Examples:
         def moved(tensor: Tensor) -> Tensor:
             return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
-        labels = self.labels.to(device) if isinstance(self.labels, Tensor) else self.labels
+        labels = _each(self.labels, lambda tensor: tensor.to(device))
         named = {name: moved(tensor) for name, tensor in self.named.items()}
         return replace(self, args=tuple(map(moved, self.args)), named=named, labels=labels)
 
@@ -194,6 +195,8 @@ def undisturbed(module: nn.Module) -> Iterator[nn.Module]:
     """
     modes = [(one, one.training) for one in module.modules()]
     buffers = [(one, one.detach().clone()) for one in module.buffers()]
+    python = [one for one in module.modules() if not isinstance(one, torch.jit.ScriptModule)]
+    held = [(one, dict(one._buffers)) for one in python]  # a forward may put another tensor there
     gradients = [(one, one.grad, one.requires_grad) for one in module.parameters()]
     on_gpu = [one.device for one in module.parameters() if one.device.type == "cuda"][:1]
     try:
@@ -204,6 +207,8 @@ def undisturbed(module: nn.Module) -> Iterator[nn.Module]:
     finally:
         for one, training in modes:
             one.training = training
+        for one, named in held:
+            one._buffers.update(named)
         with torch.no_grad():
             for one, before in buffers:
                 one.copy_(before)
@@ -239,7 +244,23 @@ def as_passes(module: nn.Module) -> Iterator[None]:
         ) from error
 
 
+def _each(labels: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Returns labels with every tensor in them changed: one, or several in a tuple, a list or a mapping."""
+    if isinstance(labels, Tensor):
+        return change(labels)
+    if isinstance(labels, Mapping):
+        return {name: _each(one, change) for name, one in labels.items()}
+    return type(labels)(_each(one, change) for one in labels) if isinstance(labels, (tuple, list)) else labels
+
+
+def _as_labels(labels: Any) -> Any:
+    """Returns lists of numbers and arrays as a tensor, and anything else as it is."""
+    numbers = isinstance(labels, (list, tuple)) and all(isinstance(one, (int, float)) for one in labels)
+    return torch.as_tensor(labels) if isinstance(labels, np.ndarray) or (numbers and labels) else labels
+
+
 def _examples(images: Any, labels: Any) -> Examples:
+    labels = _as_labels(labels)
     if isinstance(images, Mapping):
         found = Examples(named=dict(images), labels=labels)
     else:

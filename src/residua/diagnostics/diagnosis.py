@@ -42,6 +42,10 @@ class RunFacts:
     label_smoothing: float
     training_examples: int
     finished: bool
+    failed: bool = False
+    """Whether its loss, or its validation loss, became no finite number, which ended it."""
+    chosen_epoch: int | None = None
+    """The epoch whose weights the network has, from 1; None for the last."""
     fitted: float | None = None
     """Share of training examples, not augmented, that the network as it is now gets right; None where nobody asked. The
     accuracies by epoch are of augmented images, while the network still changed."""
@@ -164,6 +168,8 @@ def _measured(
             found[part.name] = MEASURES[part.name](case, **part.sizes)
         except ResiduaError as error:
             failed.append(f"{part.name}: {error}")
+        except RuntimeError as error:  # what a foreign module, or the memory, cannot do; the other parts go on
+            failed.append(f"{part.name}: {next(iter(str(error).splitlines()), '')} ({type(error).__name__})")
         behind += part.seconds
     return found, failed
 

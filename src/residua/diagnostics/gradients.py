@@ -45,6 +45,8 @@ class GradientPlace:
     """Of an addition: norm of J_Fᵀ g, what the branch brings to x of the gradient g by y."""
     shortcut: Measured | None = None
     """Of an addition: norm of J_sᵀ g, what the shortcut brings; that of g itself where it is the identity."""
+    shortcut_kind: Literal["identity", "free", "projection"] | None = None
+    """Of an addition: as `residua.diagnostics.additions.Addition` has it."""
     weights: Measured | None = None
     """Of a layer: norm of the mean loss's gradient by its own parameters over the norm of these; None where it has
     none of its own that learn, or all are 0."""
@@ -180,7 +182,13 @@ def _place(norms: list[Norms]) -> GradientPlace:
     columns = {name: tuple(getattr(one, name) for one in norms) for name in _NORMS}
     measured = {name: Measured(values) for name, values in columns.items() if None not in values}
     first = norms[0]
-    return GradientPlace(name=first.name, kind=first.kind, layers_before=first.layers_before, **measured)
+    return GradientPlace(
+        name=first.name,
+        kind=first.kind,
+        layers_before=first.layers_before,
+        shortcut_kind=first.shortcut_kind,
+        **measured,  # type: ignore[arg-type]
+    )
 
 
 def _logarithm(value: float) -> float:

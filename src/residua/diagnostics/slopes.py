@@ -55,8 +55,9 @@ def directions(case: Case, additions: Sequence[Addition]) -> dict[int, Direction
             values[made.index] = output.detach().clone()
 
     with as_it_learns(case):
-        traced = trace(case.module, case.examples, look=keep)
-    values |= {index: one.detach() for index, one in enumerate(traced.inputs) if index in wanted}
+        trace(case.module, case.examples, look=keep)
+    given = enumerate((*case.examples.args, *case.examples.named.values()))
+    values |= {index: one.detach() for index, one in given if index in wanted and one.is_floating_point()}
     generator = torch.Generator().manual_seed(_SEED)
     found = {}
     for index in sorted(values):
@@ -118,8 +119,6 @@ def _with_inputs(examples: Examples, inputs: Mapping[int, Tensor]) -> Examples:
 
     def replaced(tensor: Tensor) -> Tensor:
         nonlocal counted
-        if not tensor.is_floating_point():
-            return tensor
         counted += 1
         return inputs.get(counted - 1, tensor)
 

@@ -5,13 +5,14 @@ how far a short training on the same batches gets.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import inf, isfinite
 from typing import final
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from residua.diagnostics.case import Case
 from residua.diagnostics.gradients import gradient_flow
@@ -46,6 +47,20 @@ class WhatIf:
     steps: int
     seconds: float
     """That these numbers took."""
+
+
+def better_by(row: WhatIf, rows: Sequence[WhatIf]) -> float:
+    """Returns a row's last loss over that of the row that it is to be compared with; infinite where it is no number.
+
+    Rates are tried on the network as it is, all else on networks that have learned nothing: those are compared with
+    the network drawn anew, where it had learned something. A variant of a network whose own loss is no number is
+    infinitely better.
+    """
+    anew = next((one for one in rows if one.name == "drawn anew"), rows[0])
+    before = rows[0] if row.name == "rate" else anew
+    if not isfinite(row.last_loss):
+        return inf
+    return row.last_loss / before.last_loss if isfinite(before.last_loss) else 0.0
 
 
 def what_if(case: Case, *, make: Make | None = None, seed: int = 0, told: Told | None = None) -> tuple[WhatIf, ...]:
@@ -106,12 +121,19 @@ def _same(one: nn.Module, other: nn.Module) -> bool:
 
 
 def _like(optimizer: Optimizer | None) -> Make | None:
-    """Returns what makes an optimizer of the same kind with the first group's settings."""
+    """Returns what makes an optimizer of the same kind with the first group's settings, or Adam where that fails."""
     if optimizer is None:
         return None
     settings = {name: value for name, value in optimizer.param_groups[0].items() if name in optimizer.defaults}
-    kind = type(optimizer)
-    return lambda module: kind([one for one in module.parameters() if one.requires_grad], **settings)
+
+    def make(module: nn.Module) -> Optimizer:
+        learning = [one for one in module.parameters() if one.requires_grad]
+        try:
+            return type(optimizer)(learning, **settings)
+        except (TypeError, ValueError, RuntimeError):  # one that takes more than its defaults, or only some tensors
+            return Adam(learning)
+
+    return make
 
 
 def _measured(variant: Variant, case: Case) -> WhatIf:

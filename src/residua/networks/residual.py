@@ -138,7 +138,9 @@ def _residualized(chain: nn.Sequential, layers: int) -> nn.Sequential:
 def _units(chain: nn.Sequential) -> Iterator[_Unit]:
     """Cuts the chain before every part that neither normalises nor activates nor drops out."""
     gathered: list[_Named] = []
-    for name, part in chain.named_children():
+    for name, part in chain._modules.items():  # an activation may stand in several places
+        if part is None:
+            continue
         if gathered and not isinstance(part, (*_FOLLOWERS, *_ACTIVATIONS)):
             yield _Unit(tuple(gathered))
             gathered = []

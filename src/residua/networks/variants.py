@@ -42,13 +42,13 @@ def variants(network: nn.Module, *, seed: int = 0) -> tuple[Variant, ...]:
     Args:
         network: Of the library, or any other module: its `nn.Sequential` chains get shortcuts and norms, its
             activation modules are exchanged, its layers drawn anew. What is no module cannot be exchanged.
-        seed: Draws new weights; the global random state is left alone.
+        seed: Draws new weights, on the processor, where all variants are; the global random state is left alone.
     """
     if isinstance(network, ResidualNetwork):
         return tuple(_of_specification(network.spec, seed))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return tuple(_of_module(network))
+        return tuple(_of_module(copy.deepcopy(network).cpu()))
 
 
 def _of_specification(spec: NetworkSpec, seed: int) -> Iterator[Variant]:
@@ -111,7 +111,7 @@ def with_relu(network: nn.Module) -> nn.Module | None:
     changed = nn.Sequential(copy.deepcopy(network))
     count = 0
     for module in list(changed.modules()):
-        for name, child in module.named_children():
+        for name, child in list(module._modules.items()):  # one may stand in several places
             if isinstance(child, _BOUNDED):
                 setattr(module, name, nn.ReLU())
                 count += 1
@@ -156,8 +156,9 @@ def _residualized(chain: nn.Sequential) -> nn.Module | None:
 
 def _normalise(chain: nn.Sequential, last: Sequence[nn.Module]) -> int:
     """Puts a batch norm behind every layer of the chain itself but ``last``, and returns how many."""
-    parts, count = [], 0
-    for child in chain.children():
+    parts: list[nn.Module] = []
+    count = 0
+    for child in chain:
         parts.append(child)
         if isinstance(child, _LAYERS) and not any(child is one for one in last):
             width = child.out_features if isinstance(child, nn.Linear) else child.out_channels

@@ -188,10 +188,8 @@ def _questions_say(found: Questions) -> Iterator[str]:
     expected = "" if found.expected_first_loss is None else f"; {measure(found.expected_first_loss)} is expected"
     yield f"The first loss is {measure(found.first_loss)}{expected}."
     if found.overfit:
-        yield (
-            f"One batch of {plural(found.overfit_examples, 'example')} learned for {plural(found.steps, 'step')} ends "
-            f"at {measure(found.overfit[-1])}."
-        )
+        shown, steps = plural(found.overfit_examples, "example"), plural(len(found.overfit) - 1, "step")
+        yield f"One batch of {shown}, learned for {steps}, ends at {measure(found.overfit[-1])}."
     ends = [
         (what, losses[-1])
         for what, losses in (

@@ -1,10 +1,11 @@
 """What the page of a diagnosis, and the terminal, say of remedies that were measured."""
 
 from collections.abc import Sequence
+from math import inf, isfinite
 
 from matplotlib.figure import Figure
 
-from residua.diagnostics.what_if import WhatIf
+from residua.diagnostics.what_if import WhatIf, better_by
 from residua.report.diagnosis_figures import DASHED, WIDE, legend
 from residua.report.numbers import measure
 from residua.report.section import Drawing, Rows, Section, plural
@@ -14,7 +15,7 @@ from residua.report.style import PALETTE, dress, new_figure
 def remedies(rows: Sequence[WhatIf]) -> Section:
     """Says what a network with one thing changed brings."""
     before, *changed = rows
-    best = min(rows, key=lambda row: row.last_loss)
+    best = min(rows, key=lambda row: (better_by(row, rows), row.last_loss if isfinite(row.last_loss) else inf))
     said = "None of the variants has a lower loss" if best is before else f"The lowest loss has {_named(best)}"
     columns = ("variant", "gradient, first over last", "a layer", "first loss", "last loss", "steps")
     cells = tuple(

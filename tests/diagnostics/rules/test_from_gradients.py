@@ -1,5 +1,8 @@
 """The rules of the gradient, at both sides of their thresholds."""
 
+from dataclasses import replace
+from math import inf
+
 import pytest
 from tests.diagnostics.rules.fabricated import deviations, diagnosis, flow, forward, norm
 
@@ -125,3 +128,18 @@ def test_a_backward_that_is_wrong_is_found():
     assert (found.severity, found.where, found.measured) == ("serious", "bad", 0.3)
     passed = AdditiveCheck(blocks=(good,), precision="float64", tolerance=1e-9, slope_tolerance=1e-4)
     assert from_gradients.gradient_not_additive(diagnosis(additive=passed)) is None
+
+
+def test_a_very_deep_network_whose_outputs_explode_is_judged_without_overflow():
+    """×16 a layer over 300 of them: infinite from the 33rd on in float32, and 16^299 in any float."""
+    outputs = tuple((f"layers.{i}", 16.0**i if i < 32 else inf) for i in range(300))
+    given = diagnosis(signals=forward(layer_deviations=outputs))
+    assert from_gradients.wrong_initialisation(given) is not None
+
+
+def test_what_projects_is_no_scaled_shortcut():
+    """A fresh residual network passes less than all through its projections, and that is as it should be."""
+    given = flow(scales=(0.6, 0.6, 0.6))
+    blocks = tuple(replace(one, shortcut_kind="projection") if one.shortcut else one for one in given.places)
+    assert from_gradients.shortcuts_are_scaled(diagnosis(gradients=given)) is not None
+    assert from_gradients.shortcuts_are_scaled(diagnosis(gradients=replace(given, places=blocks))) is None

@@ -109,3 +109,17 @@ def test_what_is_right_without_augmentation_counts_where_it_is_known():
     assert verdicts(**learned)[0][0] == "does not fit its training data"
     assert verdicts(**learned, fitted=0.97)[0][0] == "does not fit its training data"
     assert verdicts(**learned, fitted=0.985)[0][0] == "fine"
+
+
+def test_a_run_that_failed_diverged_though_no_epoch_with_it_was_written():
+    assert verdicts(failed=True, train_losses=(), finished=False)[0] == ("loss is no number", "serious")
+    given = diagnosis(run=trained(failed=True, train_losses=(2.0, 1.9), finished=False))
+    found = from_run.loss_is_no_number(given)
+    assert found is not None
+    assert "epoch 3" in found.says
+
+
+def test_the_validation_accuracy_is_that_of_the_weights_that_were_kept():
+    fell = {"train_accuracies": (0.9, 0.98, 0.99), "validation_accuracies": (0.9, 0.97, 0.7), "fitted": 0.985}
+    assert verdicts(**fell)[0][0] == "fits but does not generalise"
+    assert verdicts(**fell, chosen_epoch=2) == [("fine", "note")]

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from math import nan
 
 from residua.diagnostics.findings import Finding
 from residua.diagnostics.rules import RULES
@@ -70,3 +71,15 @@ def test_a_twin_without_gradients_is_not_quoted():
 
 def test_every_rule_that_is_named_is_one():
     assert set(_OF_LEARNING) <= {rule.name for rule in RULES}
+
+
+def test_a_loss_that_is_no_number_is_worst_as_a_variant_and_bettered_by_any_as_it_is():
+    assert "rate (changed) reaches a loss of 0.10" in remedy(
+        "update too large", row("as it is", nan), row("norm", nan), row("rate", 0.1)
+    )
+    assert "rate (changed)" in remedy("update too large", row("as it is", 2.3), row("norm", nan), row("rate", 0.1))
+
+
+def test_variants_that_have_learned_nothing_are_compared_with_the_network_drawn_anew():
+    rows = (row("as it is", 0.2), row("drawn anew", 2.0), row("norm", 1.0), row("rate", 0.19))
+    assert "norm (changed)" in remedy("cannot learn one batch", *rows)

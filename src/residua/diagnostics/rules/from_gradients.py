@@ -81,10 +81,10 @@ def wrong_initialisation(diagnosis: Diagnosis) -> Seen | None:
         return None
     deviations = [value for _, value in diagnosis.signals.layer_deviations]
     forward = _factor(deviations)
-    total = forward ** (len(deviations) - 1)
+    over_all = abs((len(deviations) - 1) * log(forward))  # in logarithms: deep networks overflow
     flow = diagnosis.gradients
     backward = flow.per_layer if flow is not None and _leaves(flow) else 1.0
-    if 1 / DEVIATION < total < DEVIATION and backward == 1.0:
+    if over_all < log(DEVIATION) and backward == 1.0:
         return None
     return Seen(
         severity="serious",
@@ -169,8 +169,8 @@ def _flow_seen(flow: GradientFlow, change: str, diagnosis: Diagnosis) -> Seen:
 
 
 def _scales(flow: GradientFlow | None) -> list[float]:
-    """Returns ‖J_sᵀ g‖ / ‖g‖ of the blocks."""
-    places = flow.places if flow else ()
+    """Returns ‖J_sᵀ g‖ / ‖g‖ of the blocks whose shortcut has no parameters: what projects learns its scale."""
+    places = [one for one in flow.places if one.shortcut_kind != "projection"] if flow else []
     pairs = [(one.shortcut.median, one.stream.median) for one in places if one.shortcut is not None]
     return [shortcut / stream for shortcut, stream in pairs if stream > 0 and isfinite(shortcut / stream)]
 

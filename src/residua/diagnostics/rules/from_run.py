@@ -30,13 +30,13 @@ FEW_EPOCHS = 3
 )
 def loss_is_no_number(diagnosis: Diagnosis) -> Seen | None:
     """Asks whether the run diverged."""
-    losses = diagnosis.run.train_losses if diagnosis.run else ()
-    bad = next((epoch for epoch, loss in enumerate(losses, 1) if not isfinite(loss)), None)
-    if bad is None:
+    run = diagnosis.run
+    if run is None or not (run.failed or any(not isfinite(loss) for loss in run.train_losses)):
         return None
     return Seen(
         severity="serious",
-        says=f"the training loss is {losses[bad - 1]} in epoch {bad}",
+        says=f"the run ended in epoch {len([loss for loss in run.train_losses if isfinite(loss)]) + 1}, where its loss "
+        "was no finite number any more",
         where="training",
         remedy="train again with a tenth of the learning rate: --set optimizer.learning_rate=…",
     )
@@ -45,8 +45,7 @@ def loss_is_no_number(diagnosis: Diagnosis) -> Seen | None:
 @rule(
     "data too small or doubtful",
     "run",
-    asks=f"{FEW_EXAMPLES} training examples or more, a validation part, and no higher accuracy there than where it "
-    "learned by more than chance",
+    asks=f"{FEW_EXAMPLES} training examples or more, a validation part, and more of it right than needs no network",
     source="Wilson 1927 for the interval of an accuracy; Northcutt et al. 2021, arXiv:2103.14749, for wrong labels",
 )
 def data_too_small_or_doubtful(diagnosis: Diagnosis) -> Seen | None:
@@ -156,7 +155,10 @@ def _reached(run: RunFacts) -> float:
 
 
 def _validation(run: RunFacts) -> float | None:
-    return run.validation_accuracies[-1] if run.validation_accuracies else None
+    """Returns the validation accuracy of the weights that the network has."""
+    known = run.validation_accuracies
+    at = (run.chosen_epoch or len(known)) - 1
+    return known[at] if 0 <= at < len(known) else None
 
 
 def _doubt(run: RunFacts) -> tuple[str, float | None] | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from residua.diagnostics.findings import Finding
-from residua.diagnostics.what_if import WhatIf
+from residua.diagnostics.what_if import WhatIf, better_by
 
 BETTER = 0.9
 """Of the loss after the short training, at which a variant counts as better: seeds of one network differ by less than a
@@ -52,8 +52,8 @@ def _with_measured(finding: Finding, rows: Sequence[WhatIf]) -> Finding:
 
 def _best(rows: Sequence[WhatIf]) -> str:
     before, *changed = rows
-    best = min(changed, key=lambda row: row.last_loss)
-    if not best.last_loss < BETTER * before.last_loss:
+    best = min(changed, key=lambda row: (better_by(row, rows), row.last_loss))
+    if better_by(best, rows) >= BETTER:
         return f"no variant’s loss is lower by a tenth after {before.steps} steps"
     what = f"{best.name} ({best.says})" if best.says else best.name
     return f"{what} reaches a loss of {best.last_loss:.2f} in {best.steps} steps, beside {before.last_loss:.2f}"
