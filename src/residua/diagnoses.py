@@ -103,6 +103,7 @@ def diagnose(
         BadNetwork: If the network cannot take the images.
         ResiduaError: As `residua.train` does, for a source that cannot be used.
     """
+    only = (only,) if isinstance(only, str) else only
     diagnosis.check_parts(only)
     machine.prepare_process()
     if isinstance(what, nn.Module):

@@ -4,6 +4,7 @@ Notation: n examples, k classes.
 """
 
 import contextlib
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
@@ -12,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.parameter import UninitializedParameter
 from torch.optim import Optimizer
 
-from residua.errors import BadData, BadNetwork
+from residua.diagnostics.refusals import require_classes, require_number, require_own, require_values
+from residua.errors import BadData, BadNetwork, BadSetting
 
 Loss = Callable[[Any, Any], Tensor]
 """Takes what the module gives and the labels, and returns one number: the mean over the examples."""
@@ -120,20 +121,22 @@ def opened(
         name: For titles; None takes the class's.
 
     Raises:
-        BadData: If there are fewer than two examples, or not as many labels.
+        BadData: If there are fewer than two examples, not as many labels, or a label that no logit is for.
+        BadSetting: If the loss does not give one number, or the optimizer holds none of the module's parameters.
         BadNetwork: If the forward pass fails, with what it said, or gives no tensor; or if lazy layers wait for one.
     """
     inside = unwrapped(module)
-    if any(isinstance(one, UninitializedParameter) for one in inside.parameters()):
-        raise BadNetwork(
-            f"{type(inside).__name__} has lazy layers without weights yet; run it once on its inputs first"
-        )
+    require_values(inside)
+    require_own(optimizer, inside)
     device = device_of(inside)
-    examples = _examples(images, labels).to(device)
-    kept = None if held_out is None else _examples(*held_out).to(device)
+    examples, kept = _examples(images, labels).to(device), _unseen(held_out)
+    two = examples.take(slice(0, 2))
     with undisturbed(inside), torch.no_grad(), as_passes(inside):
-        first = run(inside, examples.take(slice(0, 2)))
+        first = run(inside, two)
     chosen, said, is_cross_entropy = _loss_for(answer(first), examples.labels, loss)
+    require_number(chosen, first, two.labels)
+    if kept is not None and is_cross_entropy:
+        require_classes(kept.labels, answer(first))
     remarks = () if inside is module else ("The wrapper around the module was looked through.",)
     return Case(
         name=name or type(inside).__name__,
@@ -142,15 +145,16 @@ def opened(
         loss=chosen,
         loss_name=said,
         is_cross_entropy=is_cross_entropy,
-        held_out=kept,
+        held_out=None if kept is None else kept.to(device),
         optimizer=optimizer,
         remarks=remarks,
     )
 
 
 def run(module: nn.Module, examples: Examples) -> Any:
-    """Returns what the module gives for the examples, in its own mode."""
-    return module(*examples.args, **examples.named)
+    """Returns what the module gives for the examples, in its own mode; a forward may write into what it is given."""
+    args = [one.clone() for one in examples.args]
+    return module(*args, **{name: one.clone() for name, one in examples.named.items()})
 
 
 def answer(output: Any) -> Tensor:
@@ -189,7 +193,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 @contextlib.contextmanager
 def undisturbed(module: nn.Module) -> Iterator[nn.Module]:
-    """Puts back what measuring may move: modes, buffers, gradients, what needs one, and the random state.
+    """Puts back what measuring may move: modes, buffers, gradients, what needs one, and the random states.
 
     Parameters are not copied: nothing within may write them. Buffers keep their storage, gradients their tensor.
     """
@@ -199,12 +203,15 @@ def undisturbed(module: nn.Module) -> Iterator[nn.Module]:
     held = [(one, dict(one._buffers)) for one in python]  # a forward may put another tensor there
     gradients = [(one, one.grad, one.requires_grad) for one in module.parameters()]
     on_gpu = [one.device for one in module.parameters() if one.device.type == "cuda"][:1]
+    drawn = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=on_gpu):
             for one, _, _ in gradients:
                 one.grad = None
             yield module
     finally:
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
         for one, training in modes:
             one.training = training
         for one, named in held:
@@ -218,7 +225,9 @@ def undisturbed(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def reseed(device: torch.device, seed: int) -> None:
-    """Seeds what modules on a device draw from, within `undisturbed`, which puts the state back."""
+    """Seeds what modules on a device draw from (torch, NumPy, Python), within `undisturbed`, which puts it back."""
+    random.seed(seed)
+    np.random.seed(seed)
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):
@@ -244,6 +253,16 @@ def as_passes(module: nn.Module) -> Iterator[None]:
         ) from error
 
 
+def _unseen(held_out: Any) -> Examples | None:
+    if held_out is None:
+        return None
+    if not isinstance(held_out, (tuple, list)) or len(held_out) != 2 or held_out[1] is None:
+        raise BadSetting(
+            "held_out takes inputs and labels that the module does not learn from: held_out=(images, labels)"
+        )
+    return _examples(*held_out)
+
+
 def _each(labels: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Returns labels with every tensor in them changed: one, or several in a tuple, a list or a mapping."""
     if isinstance(labels, Tensor):
@@ -260,11 +279,12 @@ def _as_labels(labels: Any) -> Any:
 
 
 def _examples(images: Any, labels: Any) -> Examples:
-    labels = _as_labels(labels)
+    labels = _each(_as_labels(labels), lambda tensor: tensor.long() if tensor.dtype == torch.bool else tensor)
     if isinstance(images, Mapping):
-        found = Examples(named=dict(images), labels=labels)
+        found = Examples(named=_each(images, torch.Tensor.detach), labels=labels)
     else:
-        found = Examples(args=tuple(images) if isinstance(images, (tuple, list)) else (images,), labels=labels)
+        given = tuple(images) if isinstance(images, (tuple, list)) else (images,)
+        found = Examples(args=_each(given, torch.Tensor.detach), labels=labels)
     tensors = (*found.args, *found.named.values())
     if not tensors or not all(isinstance(one, Tensor) and one.dim() >= 1 for one in tensors):
         raise BadData("inputs must be tensors with the examples along their first axis")
@@ -281,7 +301,8 @@ def _loss_for(given: Tensor, labels: Any, loss: Loss | None) -> tuple[Loss, str,
     if loss is not None:
         return loss, "the loss that was given", False
     whole = isinstance(labels, Tensor) and labels.dim() == 1 and not labels.is_floating_point()
-    if whole and given.dim() == 2 and int(labels.min()) >= 0 and int(labels.max()) < given.shape[1] > 1:
+    if whole and given.dim() == 2 and given.shape[1] > 1:
+        require_classes(labels, given)
         return _cross_entropy, "cross-entropy of the logits", True
     return linear_functional, f"a fixed linear functional of the outputs (normal weights, seed {_LINEAR_SEED})", False
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any, final
 
+import torch
+
 from residua.diagnostics import sizes
 from residua.diagnostics.additive import AdditiveCheck, additive_check
 from residua.diagnostics.case import Case, undisturbed
@@ -124,6 +126,13 @@ def diagnose(
         BadNetwork: If the forward pass fails.
     """
     check_parts(only)
+    with torch.inference_mode(False), torch.enable_grad():
+        return _diagnosed(case, only, run, told)
+
+
+def _diagnosed(
+    case: Case, only: Sequence[str], run: RunFacts | None, told: Callable[[str, int, int], None] | None
+) -> Diagnosis:
     walk, pace = _walked(case), Pace.measured(case)
     chosen = sizes.full(pace, walk, only) if only else sizes.within_a_minute(pace, walk)
     found, failed = _measured(case, chosen, told)
@@ -168,7 +177,7 @@ def _measured(
             found[part.name] = MEASURES[part.name](case, **part.sizes)
         except ResiduaError as error:
             failed.append(f"{part.name}: {error}")
-        except RuntimeError as error:  # what a foreign module, or the memory, cannot do; the other parts go on
+        except Exception as error:  # what a foreign module, or the memory, cannot do is nowhere listed
             failed.append(f"{part.name}: {next(iter(str(error).splitlines()), '')} ({type(error).__name__})")
         behind += part.seconds
     return found, failed

@@ -76,7 +76,8 @@ def trace(module: nn.Module, examples: Examples, *, look: Look | None = None, me
         BadNetwork: If the forward pass fails, with what it said.
     """
     module = unwrapped(module)
-    args, named, leaves = _as_leaves(examples)
+    with torch.enable_grad():
+        args, named, leaves = _as_leaves(examples)
     tracer = _Tracer(look, meet)
     for one in (*args, *named.values()):  # tokens, too: what an embedding makes of them comes from an input
         tracer.note("input", "input", one, parents=(), weighted=False, module="")
@@ -263,14 +264,14 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _as_leaves(examples: Examples) -> tuple[tuple[Tensor, ...], dict[str, Tensor], tuple[Tensor, ...]]:
-    """Returns the inputs, those with fractions as fresh leaves, and these leaves."""
+    """Returns the inputs, those with fractions as copies of fresh leaves, and these leaves."""
     leaves: list[Tensor] = []
 
     def leaf(tensor: Tensor) -> Tensor:
         if not tensor.is_floating_point():
-            return tensor
+            return tensor.clone()
         leaves.append(tensor.detach().clone().requires_grad_())
-        return leaves[-1]
+        return leaves[-1].clone()  # a forward may write into what it is given, and not into a leaf
 
     args = tuple(leaf(one) for one in examples.args)
     named = {name: leaf(one) for name, one in examples.named.items()}

@@ -4,6 +4,7 @@ Each variant (`residua.networks.variants`) is asked two things: how the gradient
 how far a short training on the same batches gets.
 """
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -124,7 +125,8 @@ def _like(optimizer: Optimizer | None) -> Make | None:
     """Returns what makes an optimizer of the same kind with the first group's settings, or Adam where that fails."""
     if optimizer is None:
         return None
-    settings = {name: value for name, value in optimizer.param_groups[0].items() if name in optimizer.defaults}
+    known = inspect.signature(type(optimizer)).parameters
+    settings = {name: value for name, value in optimizer.param_groups[0].items() if name in known and name != "params"}
 
     def make(module: nn.Module) -> Optimizer:
         learning = [one for one in module.parameters() if one.requires_grad]

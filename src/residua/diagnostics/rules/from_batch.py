@@ -2,6 +2,7 @@
 
 from residua.diagnostics.diagnosis import Diagnosis
 from residua.diagnostics.rules.rule import WHOLE, Seen, rule
+from residua.diagnostics.signals import NormPlace
 
 LARGE_INPUT = 10.0
 """|mean| or standard deviation of the inputs: a unit of healthy inputs is about 1 (LeCun 1998, §4.3), and pixels that
@@ -15,6 +16,8 @@ DEAD = 0.9
 batch, for its examples have become alike; that is not this fault."""
 OFF_MEAN, OFF_VARIANCE = 1.0, 4.0
 """Shift of a running mean in standard deviations, and factor of a running variance."""
+SETTLED = 30
+"""Batches from which running statistics say something."""
 SIGMOIDS = frozenset({"sigmoid", "hardsigmoid", "logsigmoid"})
 VANISHING_SIGMOIDS = 0.7
 """Factor of the gradient a layer; five layers then keep a sixth of it."""
@@ -193,9 +196,9 @@ def numbers_not_finite(diagnosis: Diagnosis) -> Seen | None:
     source="Ioffe and Szegedy 2015, §3.1",
 )
 def norm_statistics_off(diagnosis: Diagnosis) -> Seen | None:
-    """Asks whether running statistics fit the examples; those of a network that never trained need not."""
+    """Asks whether running statistics fit the examples; those of a network that hardly trained need not."""
     norms = diagnosis.signals.norms if diagnosis.signals else ()
-    off = [one for one in norms if one.tracked != 0 and _is_off(one.mean_shift, one.variance_ratio)]
+    off = [one for one in norms if _has_settled(one) and _is_off(one.mean_shift, one.variance_ratio)]
     if not off:
         return None
     worst = max(off, key=lambda one: max(one.variance_ratio, 1 / max(one.variance_ratio, 1e-12)))
@@ -209,6 +212,11 @@ def norm_statistics_off(diagnosis: Diagnosis) -> Seen | None:
         remedy="normalise the examples as in training, or take the statistics anew: reset_running_stats() and some "
         "batches in training mode",
     )
+
+
+def _has_settled(norm: NormPlace) -> bool:
+    """Says whether enough batches were counted: at torch's momentum of 0.1, 0.9^30 = 4 % of the start are left."""
+    return norm.tracked is None or norm.tracked >= SETTLED
 
 
 def _is_off(mean_shift: float, variance_ratio: float) -> bool:

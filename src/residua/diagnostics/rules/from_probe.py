@@ -35,7 +35,7 @@ NO_BETTER = 0.95
 def update_too_large(diagnosis: Diagnosis) -> Seen | None:
     """Asks whether the first step leaves the weights what they are."""
     ratio = _update(diagnosis.questions)
-    if ratio is None or ratio <= UPDATE_TOO_LARGE:
+    if ratio is None or not isfinite(ratio) or ratio <= UPDATE_TOO_LARGE:
         return None
     return Seen(
         severity="serious",
@@ -79,7 +79,7 @@ def labels_say_nothing(diagnosis: Diagnosis) -> Seen | None:
     asked = diagnosis.questions
     if asked is None or asked.steps < FEW_STEPS:
         return None
-    if not _memorises(asked) or not _no_better(asked.learned, asked.permuted):
+    if not _memorises(asked) or not _no_better(asked.learned, asked.permuted) or not isfinite(_end(asked.learned)):
         return None
     return Seen(
         severity="warning",
@@ -129,7 +129,7 @@ def cannot_learn_one_batch(diagnosis: Diagnosis) -> Seen | None:
         return None
     best = min(map(_number, asked.overfit))
     return Seen(
-        severity="serious",
+        severity="warning" if _still_falls(asked.overfit) else "serious",
         says=f"{asked.overfit_examples} examples again and again, and the loss goes from {asked.overfit[0]:.3g} to "
         f"{_number(asked.overfit[-1]):.3g} in {len(asked.overfit)} steps",
         measured=best,
@@ -191,6 +191,12 @@ def _memorises(asked: Questions) -> bool:
 
 def _no_better(losses: Sequence[float] | None, others: Sequence[float] | None) -> bool:
     return bool(losses) and bool(others) and not _end(losses) < NO_BETTER * _end(others)
+
+
+def _still_falls(losses: Sequence[float]) -> bool:
+    """Says whether a tenth of the loss went, and some of that in the last fifth: slow, and on its way."""
+    late = losses[-max(1, len(losses) // 5) - 1]
+    return _number(losses[-1]) < 0.9 * losses[0] and _number(losses[-1]) < 0.99 * late
 
 
 def _ended_early(asked: Questions) -> bool:

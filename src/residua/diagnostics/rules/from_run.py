@@ -81,7 +81,7 @@ def does_not_fit(diagnosis: Diagnosis) -> Seen | None:
     return Seen(
         severity="serious" if _fit(run) < HALF_FITS else "warning",
         says=f"{_reached(run):.1%} of the training examples are right after {len(run.train_accuracies)} epochs; "
-        f"without a network {run.baseline or 0.0:.1%} are",
+        f"without a network {run.baseline or 0.0:.1%} of those held out are",
         measured=_reached(run),
         predicted=1.0,
         where="training",
