@@ -1,7 +1,7 @@
 """The rules of the gradient, at both sides of their thresholds."""
 
 import pytest
-from tests.diagnostics.rules.fabricated import deviations, diagnosis, flow, forward, norm
+from tests.diagnostics.rules.fabricated import deviations, diagnosis, flow, forward
 
 from residua.diagnostics.additive import AdditiveBlock, AdditiveCheck
 from residua.diagnostics.predictions import Prediction
@@ -88,7 +88,7 @@ def test_gradients_show_what_biases_hide():
 
 
 def test_a_norm_makes_the_scale_of_weights_no_matter():
-    given = forward(layer_deviations=deviations(0.1), norms=(norm(),))
+    given = forward(layer_deviations=deviations(0.1), has_norms=True)
     assert from_gradients.wrong_initialisation(diagnosis(signals=given, gradients=flow(1e-9))) is None
 
 
