@@ -256,3 +256,9 @@ def test_a_zero_is_not_moved():
     check = additive_check(vectors(nn.ReLU(), Residual(Rectifying())))
     assert check.blocks[0].slope_error is not None
     assert check.blocks[0].slope_error < 1e-6
+
+
+def test_no_other_device_is_seeded(monkeypatch):
+    """`torch.manual_seed` seeds every device, and `undisturbed` puts one back."""
+    monkeypatch.setattr(torch, "manual_seed", None)
+    assert additive_check(vectors(Residual(Times(2.0)))).failed == ()
