@@ -268,8 +268,13 @@ class RoundingNorm(nn.Module):
 
 def test_a_block_that_computes_in_float32_by_itself_is_checked_in_float32():
     """In float64 a step of 1e-9 would vanish in its rounding, and a healthy backward would look wrong."""
-    torch.manual_seed(0)
     network = nn.Sequential(*(Residual(nn.Sequential(RoundingNorm(), nn.Linear(8, 8))) for _ in range(3)))
     found = additive_check(opened(network, torch.randn(8, 8), torch.arange(8) % 8))
     assert found.precision == "float32"
     assert not found.failed
+
+
+def test_no_other_device_is_seeded(monkeypatch):
+    """`torch.manual_seed` seeds every device, and `undisturbed` puts one back."""
+    monkeypatch.setattr(torch, "manual_seed", None)
+    assert additive_check(vectors(Residual(Times(2.0)))).failed == ()

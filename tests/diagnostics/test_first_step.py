@@ -1,6 +1,7 @@
 """What the first step moves, on networks of which it is known."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from residua.diagnostics.case import opened
 from residua.diagnostics.diagnosis import diagnose
 from residua.diagnostics.first_step import FirstStep, first_step
+from residua.training.muon import Muon
 
 
 class Block(nn.Module):
@@ -101,6 +103,87 @@ def test_what_sleeps_stays_the_identity_and_what_wakes_does_not(make):
         assert bool((given - given[:1]).abs().max() == 0) == stays == bool(found.asleep)
 
 
+class Attention(nn.Module):
+    """Attention with itself, which reads the weights of a layer that it does not call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
+def attention(*, weights: bool) -> Attention:
+    """Returns one that gives zero; ``weights``: for its output's projection alone, so that a gradient arrives there."""
+    made = Attention()
+    for name, one in made.named_parameters():
+        if not weights or "out_proj" in name:
+            nn.init.zeros_(one)
+    return made
+
+
+def normalised() -> nn.Module:
+    """Returns one whose weight g · v / ‖v‖ has g = 0."""
+    made = nn.utils.parametrizations.weight_norm(linear(zero=False))
+    for name, one in made.named_parameters():
+        if name.endswith(("original0", "bias")):
+            nn.init.zeros_(one)
+    return made
+
+
+@pytest.mark.parametrize("make", [lambda: attention(weights=True), normalised])
+def test_parameters_of_parts_that_are_not_called_wake_a_branch(make):
+    found = measured(seeded(linear(), Block(make()), linear()))
+    assert (found.waking, found.asleep) == (("1",), ())
+
+
+@pytest.mark.parametrize("last", [lambda: linear(zero=True), lambda: attention(weights=False)])
+def test_biases_of_any_name_wake_no_branch(last):
+    """Here ``out_proj.bias`` and ``bias`` alone have a gradient; a table of biases would be no bias."""
+    found = measured(seeded(linear(), Block(linear(zero=True), nn.ReLU(), last()), linear()))
+    assert (found.asleep, found.waking) == (("1",), ())
+
+
+class Biased(nn.Module):
+    """Adds a number a channel, which goes by a name of its own, to what is zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extra_bias = nn.Parameter(torch.zeros(6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 0 * x + self.extra_bias
+
+
+def test_a_bias_of_another_name_wakes_no_branch():
+    assert measured(seeded(linear(), Block(Biased()), linear())).asleep == ("1",)
+
+
+class Dropped(nn.Module):
+    """A branch that is left out in a half of the passes, or for 19 of 20 examples."""
+
+    def __init__(self, branch: nn.Module, *, rows: bool = False) -> None:
+        super().__init__()
+        self.branch, self.rows = branch, rows
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        kept = torch.rand(len(x), 1) < 0.05 if self.rows else torch.rand(()) < 0.5
+        return x + self.branch(x) * kept
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_what_stochastic_depth_leaves_out_of_some_passes_does_not_sleep(rows):
+    found = measured(seeded(linear(), *(Dropped(linear(), rows=rows) for _ in range(8)), linear()))
+    assert (found.asleep, found.waking) == ((), ())
+
+
+def test_what_sleeps_beside_stochastic_depth_is_found_and_what_wakes_too():
+    blocks = (Block(linear(zero=True), nn.ReLU(), linear(zero=True)), Dropped(linear(zero=True)), Dropped(linear()))
+    found = measured(seeded(linear(), *blocks, linear()))
+    assert (found.asleep, found.waking) == (("1",), ("2",))
+
+
 def test_a_branch_that_is_not_zero_is_neither():
     found = measured(seeded(linear(), Block(linear()), linear()))
     assert (found.asleep, found.waking) == ((), ())
@@ -171,6 +254,71 @@ def test_decoupled_decay_is_compared_with_the_sign_that_adam_first_steps_by():
     assert found.decay_share == pytest.approx(float(decay / (decay + other)), rel=1e-3)
 
 
+def share(optimizer_of: Callable[[nn.Module], torch.optim.Optimizer], module: nn.Module) -> float:
+    found = measured(module, optimizer_of(module)).decay_share
+    assert found is not None
+    return found
+
+
+def test_a_group_counts_by_its_learning_rate():
+    """The decay of a group that does not move is none of the step."""
+    module = seeded(linear(), nn.Tanh(), linear())
+    first, last = (
+        {"params": list(module[i].parameters()), "weight_decay": decay} for i, decay in ((0, 9.0), (2, 0.01))
+    )
+    both = [{**first, "lr": 0.0}, {**last, "lr": 0.1}]
+    assert share(lambda _: torch.optim.SGD(both), module) == pytest.approx(
+        share(lambda _: torch.optim.SGD([last], lr=1.0), module), rel=1e-6
+    )
+
+
+def test_decay_that_an_optimizer_does_not_apply_is_none():
+    def muon(decay: float) -> Muon:
+        groups = [
+            {"params": [module[0].weight], "weight_decay": decay, "orthogonal": True},
+            {"params": [module[2].weight], "weight_decay": 0.01},
+        ]
+        return Muon(groups, lr=0.1)
+
+    module = seeded(linear(), nn.Tanh(), linear())
+    assert share(lambda _: muon(9.0), module) == pytest.approx(share(lambda _: muon(0.0), module), rel=1e-6)
+
+
+class Half(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * (torch.arange(6) < 3)
+
+
+def test_adam_turning_numbers_of_no_gradient_is_not_decay():
+    """Weights of inputs that are always zero have no gradient; with decay in it Adam moves them by η all the same."""
+    module = seeded(Half(), linear(), nn.Tanh(), linear())
+    by_decay = [
+        share(lambda _, decay=decay: torch.optim.Adam(module.parameters(), lr=1e-3, weight_decay=decay), module)
+        for decay in (1e-4, 1.0)
+    ]
+    assert by_decay[0] < 0.01
+    assert by_decay[1] > 0.2
+
+
+def test_what_an_optimizer_has_learned_is_no_part_of_a_first_step():
+    module = seeded(linear(), nn.Tanh(), linear())
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, weight_decay=0.03)
+    fresh = measured(module, optimizer).decay_share
+    for parameter in module.parameters():
+        optimizer.state[parameter]["momentum_buffer"] = torch.full_like(parameter, 100.0)
+    assert measured(module, optimizer).decay_share == fresh
+    assert all(bool((one["momentum_buffer"] == 100).all()) for one in optimizer.state.values())
+
+
+def test_a_step_that_a_copy_cannot_take_has_no_share():
+    class Asking(torch.optim.SGD):
+        def step(self, closure):  # type: ignore[override]
+            return closure()
+
+    module = seeded(linear(), linear())
+    assert measured(module, Asking(module.parameters(), lr=0.1, weight_decay=0.1)).decay_share is None
+
+
 def test_a_module_in_evaluation_mode_is_measured_as_it_would_train():
     module = seeded(linear(), nn.BatchNorm1d(6), linear())
     nn.init.constant_(module.get_buffer("1.running_var"), 100.0)
@@ -193,3 +341,9 @@ def test_the_module_comes_back_as_it_was():
     assert not any(one.training for one in module.modules())
     assert module[0].weight.grad is kept
     assert torch.equal(random, torch.random.get_rng_state())
+
+
+def test_no_other_device_is_seeded(monkeypatch):
+    """`torch.manual_seed` seeds every device, and `undisturbed` puts one back."""
+    monkeypatch.setattr(torch, "manual_seed", None)
+    assert measured(seeded(linear(), nn.Dropout(), linear())).learning == ("0", "2")

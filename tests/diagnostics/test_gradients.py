@@ -293,3 +293,25 @@ def test_the_two_terms_sum_to_the_whole_in_place_or_not():
     assert values(place.shortcut) == pytest.approx(place.stream.values)
     both = zip(values(place.branch), values(place.shortcut), strict=True)
     assert all(whole <= sum(terms) + 1e-6 for whole, terms in zip(values(place.source), both, strict=True))
+
+
+def test_a_norm_that_its_owner_holds_in_evaluation_mode_stays_so():
+    """By running statistics of variance 100 the norm divides the gradient by ten; the batch's would set its scale."""
+    norm = nn.BatchNorm1d(4)
+    nn.init.constant_(norm.get_buffer("running_var"), 100.0)
+    given = case(scaling(1.0), norm, scaling(1.0), scaling(1.0))
+    given.module.train()
+    norm.eval()
+    assert gradient_flow(given).places[0].stream.median == pytest.approx(2 / 10, rel=1e-4)
+    given.module.eval()
+    assert gradient_flow(given).places[0].stream.median != pytest.approx(2 / 10, rel=1e-4)
+
+
+def test_dropout_draws_the_same_whatever_was_drawn_before():
+    given, found = case(scaling(1.0), nn.Dropout(), scaling(1.0), scaling(1.0)), []
+    with torch.random.fork_rng(devices=[]):
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            found.append(gradient_flow(given, size=4).places[0].stream.values)
+    assert found[0] == found[1]
+    assert len(set(found[0])) > 1

@@ -288,3 +288,14 @@ def test_dropout_draws_the_same_and_the_module_comes_back_as_it_was():
     assert seen(module, x) == first
     assert not any(one.training for one in module.modules())
     assert all(torch.equal(one, before[name]) for name, one in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("norm", "batch_norms"),
+    [(nn.BatchNorm1d(4), 1), (nn.LayerNorm(4), 0), (nn.GroupNorm(2, 4), 0), (nn.RMSNorm(4), 0), (nn.Tanh(), None)],
+    ids=["batch", "layer", "group", "rms", "none"],
+)
+def test_a_norm_of_any_kind_is_met(norm, batch_norms):
+    found = seen(nn.Sequential(nn.Linear(4, 4), norm, nn.Linear(4, 4)), drawn(8, 4))
+    assert found.has_norms == (batch_norms is not None)
+    assert len(found.norms) == (batch_norms or 0)

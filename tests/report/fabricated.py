@@ -142,6 +142,7 @@ def signals() -> Signals:
             for name in NAMES
         ),
         layer_deviations=tuple((f"{name}.conv1", 1.4 - i / 40) for i, name in enumerate(NAMES)),
+        has_norms=True,
     )
 
 

@@ -234,6 +234,12 @@ def reseed(device: torch.device, seed: int) -> None:
             torch.cuda.manual_seed(seed)
 
 
+def random_state(device: torch.device) -> tuple[Tensor, ...]:
+    """Returns the state of what modules on a device draw from."""
+    state = torch.get_rng_state()
+    return (state, torch.cuda.get_rng_state(device)) if device.type == "cuda" else (state,)
+
+
 @contextlib.contextmanager
 def as_passes(module: nn.Module) -> Iterator[None]:
     """Turns a forward pass that fails into one line.

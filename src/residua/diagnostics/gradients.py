@@ -8,7 +8,7 @@ import torch
 from scipy.stats import theilslopes
 
 from residua.diagnostics.backward import LARGEST, Key, Norms, norms
-from residua.diagnostics.case import Case, undisturbed
+from residua.diagnostics.case import Case, Examples, reseed, undisturbed
 from residua.diagnostics.conditions import Moments, predicted_ratio
 from residua.diagnostics.measured import Measured
 from residua.diagnostics.predictions import Prediction
@@ -87,11 +87,12 @@ class GradientFlow:
 def gradient_flow(case: Case, *, size: int = 128, batches: int = 3) -> GradientFlow:
     """Measures the gradient's norm at every weighted layer and every addition, and how it changes along the depth.
 
-    Passes are in training mode, as the module learns: batch norms normalise by the batch. Parts that no gradient
-    passes have no place. Places are those of the first batch's pass; one that another pass leaves out (stochastic
-    depth) has no number from that. In the fit and the ratio a gradient of exactly 0 counts as 1.2e-38, the smallest
-    normal number, and one that overflows as 3.4e38, so that both are finite; with a 0 among the places of the fit a
-    network is not healthy. The module comes back as it was.
+    Passes are in training mode, as the module learns: batch norms normalise by the batch. A module that is given in
+    evaluation mode is put into training mode as a whole; in one that trains, the parts in evaluation mode stay so. What
+    it draws itself is the same every time. Parts that no gradient passes have no place. Places are those of the first
+    batch's pass; one that another pass leaves out (stochastic depth) has no number from that. In the fit and the ratio
+    a gradient of exactly 0 counts as 1.2e-38, the smallest normal number, and one that overflows as 3.4e38, so that
+    both are finite; with a 0 among the places of the fit a network is not healthy. The module comes back as it was.
 
     Args:
         case: What is diagnosed.
@@ -103,7 +104,9 @@ def gradient_flow(case: Case, *, size: int = 128, batches: int = 3) -> GradientF
     """
     taken = case.examples.batches(size, batches)
     with undisturbed(case.module) as module:
-        module.train()
+        if not module.training:
+            module.train()
+        reseed(case.device, 0)  # of dropout
         moments = Moments()
         traced, first = norms(case, taken[0], look=moments.look)
         if not first:
@@ -114,9 +117,15 @@ def gradient_flow(case: Case, *, size: int = 128, batches: int = 3) -> GradientF
         fitted = _fitted(first)
         theory = predicted_ratio(module, traced, moments, [first[key].index for key in fitted])
         del traced
-        passes = [first, *(norms(case, examples)[1] for examples in taken[1:])]
+        passes = [first, *(_drawn(case, examples, seed) for seed, examples in enumerate(taken[1:], start=1))]
     places = {key: _place([one[key] for one in passes if key in one]) for key in first}
     return _flow(places, fitted, theory, examples=len(taken[0]))
+
+
+def _drawn(case: Case, examples: Examples, seed: int) -> dict[Key, Norms]:
+    """Returns the places of a pass in which the module draws from a seed."""
+    reseed(case.device, seed)
+    return norms(case, examples)[1]
 
 
 def _fitted(first: dict[Key, Norms]) -> list[Key]:

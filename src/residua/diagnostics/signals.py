@@ -103,6 +103,8 @@ class Signals:
     """Standard deviation of each weighted layer's output, by module path, in order."""
     has_whole_numbers: bool = False
     """Whether the inputs are whole numbers alone, such as tokens, whose mean and deviation mean little."""
+    has_norms: bool = False
+    """Whether the pass met a norm of any kind; ``norms`` holds batch norms alone."""
 
 
 def signals(case: Case, *, size: int = 64) -> Signals:
@@ -138,6 +140,7 @@ def signals(case: Case, *, size: int = 64) -> Signals:
         norms=tuple(seen.norms),
         layer_deviations=tuple(seen.layers),
         has_whole_numbers=not any(one.is_floating_point() for one in given),
+        has_norms=seen.has_norms,
     )
 
 
@@ -152,6 +155,7 @@ class _Seen:
     norms: list[NormPlace] = field(default_factory=list)
     layers: list[tuple[str, float]] = field(default_factory=list)
     first_bad: str | None = None
+    has_norms: bool = False
 
     def __post_init__(self) -> None:
         # Copied, for a norm counts and averages the pass before it is looked at.
@@ -181,6 +185,7 @@ class _Seen:
         """Measures a layer, a norm or an activation."""
         axis = self.channels.look(operation, args, output)
         name = operation.module or operation.op
+        self.has_norms |= operation.kind == "norm"
         if self.first_bad is None and _is_bad(operation, output):
             self.first_bad = name
         if operation.kind == "layer":

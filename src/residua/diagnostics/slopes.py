@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from residua.diagnostics.additions import Addition
-from residua.diagnostics.case import Case, Examples, undisturbed
+from residua.diagnostics.case import Case, Examples, reseed, undisturbed
 from residua.diagnostics.operations import Operation
 from residua.diagnostics.trace import Trace, trace
 
@@ -42,7 +42,7 @@ def as_it_learns(case: Case) -> Iterator[None]:
     """Puts the module into training mode with a fixed random state, and everything back."""
     with undisturbed(case.module) as module:
         module.train()
-        torch.manual_seed(_SEED)
+        reseed(case.device, _SEED)
         yield
 
 

@@ -37,7 +37,7 @@ def test_tokens_are_no_inputs_to_normalise():
 
 
 def test_a_norm_makes_large_inputs_a_warning():
-    given = forward(input_deviation=70.0, norms=(norm(),))
+    given = forward(input_deviation=70.0, has_norms=True)
     assert seen(from_batch.inputs_not_normalised, signals=given).severity == "warning"
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import inf
 
 import pytest
-from tests.diagnostics.rules.fabricated import deviations, diagnosis, flow, forward, norm
+from tests.diagnostics.rules.fabricated import deviations, diagnosis, flow, forward
 
 from residua.diagnostics.additive import AdditiveBlock, AdditiveCheck
 from residua.diagnostics.predictions import Prediction
@@ -91,7 +91,7 @@ def test_gradients_show_what_biases_hide():
 
 
 def test_a_norm_makes_the_scale_of_weights_no_matter():
-    given = forward(layer_deviations=deviations(0.1), norms=(norm(),))
+    given = forward(layer_deviations=deviations(0.1), has_norms=True)
     assert from_gradients.wrong_initialisation(diagnosis(signals=given, gradients=flow(1e-9))) is None
 
 

@@ -33,7 +33,7 @@ classes and more for others: a loss that falls lower applies no softmax of its o
     source="LeCun et al. 1998, Efficient BackProp, §4.3",
 )
 def inputs_not_normalised(diagnosis: Diagnosis) -> Seen | None:
-    """Asks whether inputs are about one unit large; a batch norm behind the first layer mends most of it."""
+    """Asks whether inputs are about one unit large; a norm behind the first layer mends most of it."""
     found = diagnosis.signals
     if found is None or found.has_whole_numbers or found.first_bad == "input":
         return None
@@ -41,7 +41,7 @@ def inputs_not_normalised(diagnosis: Diagnosis) -> Seen | None:
     if abs(mean) <= LARGE_INPUT and SMALL_INPUT <= deviation <= LARGE_INPUT:
         return None
     return Seen(
-        severity="warning" if found.norms else "serious",
+        severity="warning" if found.has_norms else "serious",
         says=f"mean {mean:.3g}, standard deviation {deviation:.3g}; about 0 and 1 are asked for",
         measured=deviation,
         predicted=1.0,

@@ -77,7 +77,7 @@ def shortcuts_are_scaled(diagnosis: Diagnosis) -> Seen | None:
 )
 def wrong_initialisation(diagnosis: Diagnosis) -> Seen | None:
     """Asks whether initialisation keeps the signal or the gradient at one scale, where no norm does."""
-    if diagnosis.signals is None or diagnosis.signals.norms:
+    if diagnosis.signals is None or diagnosis.signals.has_norms:
         return None
     deviations = [value for _, value in diagnosis.signals.layer_deviations]
     forward = _factor(deviations)
