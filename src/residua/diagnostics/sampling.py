@@ -9,13 +9,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
-def norms(tensors: Sequence[Tensor | None]) -> Tensor:
-    """Returns the norms [n] of tensors, in float32 at least, on the first one's device; None has the norm 0."""
+def norms(tensors: Sequence[Tensor | None], device: torch.device) -> Tensor:
+    """Returns the norms [n] of tensors, in float32 at least, on the device; None has the norm 0."""
     there = [tensor for tensor in tensors if tensor is not None]
     if not there:
-        return torch.zeros(len(tensors))
+        return torch.zeros(len(tensors), device=device)
     kind = reduce(torch.promote_types, (tensor.dtype for tensor in there), torch.float32)
-    device = there[0].device
     found = iter(torch._foreach_norm(there, 2, dtype=kind))  # type: ignore[call-arg]
     zero = torch.zeros((), dtype=kind, device=device)
     return torch.stack([zero if tensor is None else next(found).to(device) for tensor in tensors])
@@ -26,14 +25,17 @@ def learning_rate(optimizer: Optimizer) -> float | None:
     return max((float(group["lr"]) for group in optimizer.param_groups if "lr" in group), default=None)
 
 
-def amp_state(optimizer: Optimizer) -> tuple[Tensor, Tensor]:
+def amp_state(optimizer: Optimizer, device: torch.device) -> tuple[Tensor, Tensor]:
     """Returns what the gradients are still multiplied by, and whether the step is left out, each [1].
 
-    A fused optimizer does itself what `torch.amp.GradScaler` does for others before their step.
+    A fused optimizer does itself what `torch.amp.GradScaler` does for others before their step. What the scaler has
+    not set is made on the device: a copy from memory that is not pinned would wait for a GPU.
     """
     scale, left_out = (getattr(optimizer, name, None) for name in ("grad_scale", "found_inf"))
-    one, zero = torch.ones(1), torch.zeros(1)
-    return (one if scale is None else scale.reshape(1)), (zero if left_out is None else left_out.reshape(1))
+    return (
+        scale.reshape(1) if isinstance(scale, Tensor) else torch.ones(1, device=device),
+        left_out.reshape(1) if isinstance(left_out, Tensor) else torch.zeros(1, device=device),
+    )
 
 
 def looking_after(args: tuple[Any, ...], kwargs: dict[str, Any], look: Callable[[], None]) -> Any:

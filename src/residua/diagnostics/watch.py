@@ -165,6 +165,8 @@ class Watch:
             return None
         self._read()
         learning = list(self._learning())
+        if not learning:
+            return None
         parameters = [parameter for _, parameter in learning]
         wide = [place for place, parameter in enumerate(parameters) if parameter.ndim > 1]
         copies = [self._copy(parameters[place]) for place in wide]
@@ -177,27 +179,27 @@ class Watch:
             parameters=parameters,
             wide=wide,
             copies=copies,
-            weights=norms(copies),
+            weights=norms(copies, parameters[0].device),
         )
         return looking_after(args, kwargs, lambda: self._take_gradients(begun))
 
     def _take_gradients(self, begun: _Begun) -> None:
         """Takes the norms of the gradients; those of a closure's first call, which are taken at w."""
         if begun.gradients is None:
-            begun.gradients = norms([parameter.grad for parameter in begun.parameters])
+            begun.gradients = norms([parameter.grad for parameter in begun.parameters], begun.parameters[0].device)
 
     @torch.no_grad()
     def _after(self, optimizer: Optimizer, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
         """Takes the norms of the differences after a step, and sends all numbers off together."""
         self._done += 1
         begun, self._begun = self._begun, None
-        if begun is None or not begun.parameters:
+        if begun is None:
             return
         self._take_gradients(begun)
         if begun.copies:
             torch._foreach_sub_(begun.copies, [begun.parameters[i] for i in begun.wide])  # type: ignore[attr-defined]
         device = begun.parameters[0].device
-        found = [begun.gradients, begun.weights, norms(begun.copies), *amp_state(optimizer)]
+        found = [begun.gradients, begun.weights, norms(begun.copies, device), *amp_state(optimizer, device)]
         everything = torch.cat([one.to(device, torch.float64 if device.type != "mps" else None) for one in found])
         self._reading = begun, Reading(everything)
         if device.type == "cpu":
