@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from residua.diagnostics import watch as watching
-from residua.diagnostics.sampling import amp_state, norms
+from residua.diagnostics.sampling import Reading, amp_state, norms
 from residua.diagnostics.watch import Watch
 
 META = torch.device("meta")
@@ -63,3 +64,13 @@ def test_a_scaler_that_saw_no_gradient_sets_no_tensor():
     optimizer = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1, fused=True)
     optimizer.found_inf, optimizer.grad_scale = 0, torch.tensor(8.0)  # type: ignore[attr-defined]
     assert [one.tolist() for one in amp_state(optimizer, torch.device("cpu"))] == [[8.0], [0.0]]
+
+
+def test_a_reading_waits_for_the_copy_on_its_own_device_whichever_is_current(monkeypatch):
+    """Two GPUs are stood in for: the event belongs on the second one's stream, where the copy is."""
+    values, event = Mock(spec=Tensor, device=torch.device("cuda:1"), shape=(1,), dtype=torch.float64), Mock()
+    monkeypatch.setattr(torch, "empty", Mock())
+    monkeypatch.setattr(torch.cuda, "Event", lambda: event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: f"stream of {device or 'cuda:0'}")
+    Reading(values)
+    event.record.assert_called_once_with("stream of cuda:1")

@@ -68,7 +68,7 @@ class Reading:
             self._values = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             self._values.copy_(values, non_blocking=True)
             self._arrived = torch.cuda.Event()
-            self._arrived.record()
+            self._arrived.record(torch.cuda.current_stream(values.device))  # the copy's, whichever device is current
 
     def values(self) -> list[float]:
         """Returns the numbers, once they are there."""
