@@ -104,7 +104,12 @@ def is_watched(run: Path) -> bool:
 
 @final
 class RunWatcher:
-    """Watches a run and appends a line a sample to ``RUN/watch.jsonl``, so that a kill loses none."""
+    """Watches a run and appends a line a sample to ``RUN/watch.jsonl``.
+
+    On the processor a sample's line stands there when its step ends. On a GPU it does once a later step finds the
+    numbers there, and before a checkpoint of its step or a later one is written: a kill loses the newest sample at
+    most, and what goes on from a checkpoint takes that one again.
+    """
 
     def __init__(self) -> None:
         self._watch: Watch | None = None

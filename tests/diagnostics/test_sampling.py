@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from residua.diagnostics import watch as watching
 from residua.diagnostics.sampling import Reading, amp_state, norms
@@ -28,7 +29,7 @@ class Devices(TorchDispatchMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         made = func(*args, **(kwargs or {}))
-        self.seen |= {one.device.type for one in torch.utils._pytree.tree_leaves(made) if isinstance(one, Tensor)}
+        self.seen |= {one.device.type for one in tree_leaves(made) if isinstance(one, Tensor)}
         return made
 
 
@@ -36,6 +37,9 @@ class Unread:
     """Numbers that nobody reads."""
 
     def __init__(self, values: Tensor) -> None: ...
+
+    def is_there(self) -> bool:
+        return False
 
 
 @pytest.mark.parametrize("arrives", [True, False])

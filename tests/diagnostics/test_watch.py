@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from residua.diagnostics import watch as watching
 from residua.diagnostics.motion import BlockMotion, Sample
 from residua.diagnostics.watch import Watch
 from residua.errors import BadSetting
@@ -318,3 +319,51 @@ def test_what_cannot_be_watched_is_refused_in_a_line():
     module = small()
     with pytest.raises(BadSetting, match="every is 0"):
         Watch(module, sgd(module), every=0)
+
+
+class Late:
+    """Numbers that come as late as those of a GPU: not before somebody waits, or ``there`` says that they have come."""
+
+    there = False
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self._values = values.tolist()
+
+    def is_there(self) -> bool:
+        return self.there
+
+    def values(self) -> list[float]:
+        return self._values
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Stands in for a GPU."""
+    monkeypatch.setattr(watching, "Reading", Late)
+    return monkeypatch
+
+
+def test_numbers_that_come_late_are_waited_for_at_the_next_sample_or_at_a_checkpoint(late):
+    module, seen = small(), []
+    optimizer = sgd(module)
+    watch = Watch(module, optimizer, every=4, told=seen.append).__enter__()
+    steps(module, optimizer, 4)
+    assert seen == []
+    steps(module, optimizer, 1)
+    assert [sample.step for sample in seen] == [1]
+    optimizer.state_dict()
+    assert [sample.step for sample in seen] == [1, 5]
+    steps(module, optimizer, 4)
+    watch.end()
+    assert [sample.step for sample in seen] == [1, 5, 9]
+    assert not optimizer._optimizer_state_dict_pre_hooks
+
+
+def test_numbers_that_have_come_are_read_at_the_next_step(late):
+    module, seen = small(), []
+    optimizer = sgd(module)
+    Watch(module, optimizer, every=4, told=seen.append).__enter__()
+    steps(module, optimizer, 2)
+    late.setattr(Late, "there", True)
+    steps(module, optimizer, 1)
+    assert [sample.step for sample in seen] == [1]

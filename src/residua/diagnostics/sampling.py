@@ -70,6 +70,10 @@ class Reading:
             self._arrived = torch.cuda.Event()
             self._arrived.record(torch.cuda.current_stream(values.device))  # the copy's, whichever device is current
 
+    def is_there(self) -> bool:
+        """Says whether `values` waits for nothing."""
+        return self._values.device.type == "cpu" if self._arrived is None else self._arrived.query()
+
     def values(self) -> list[float]:
         """Returns the numbers, once they are there."""
         if self._arrived is not None:

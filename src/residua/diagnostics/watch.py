@@ -52,8 +52,10 @@ class Watch:
     """Samples a training loop through the optimizer's hooks; what is trained is the same to the bit.
 
     Keeps a copy of the weights on their device. Where that is a GPU, no step waits for the numbers: they are read at
-    the sample after. A step counts when the optimizer's ``step`` returns; one that a gradient scaler leaves out does
-    not. Parameters that are frozen at a step, and those with sparse gradients or complex values, are left out.
+    the first step that finds them there, at the latest at the sample after; and before the optimizer's state is taken
+    for a checkpoint, so that a checkpoint leaves no sample unread. A step counts when the optimizer's ``step``
+    returns; one that a gradient scaler leaves out does not. Parameters that are frozen at a step, and those with sparse
+    gradients or complex values, are left out.
 
     Example:
         >>> with Watch(module, optimizer) as watched:
@@ -100,6 +102,7 @@ class Watch:
         self._handles = [
             self._optimizer.register_step_pre_hook(self._before),
             self._optimizer.register_step_post_hook(self._after),
+            self._optimizer.register_state_dict_pre_hook(lambda _optimizer: self._read()),
         ]
         return self
 
@@ -161,6 +164,7 @@ class Watch:
     def _before(self, _optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Takes the norms of gradients and weights before a step, and copies the weights."""
         self._begun = None
+        self._read_if_there()
         if self._done % self._every:
             return None
         self._read()
@@ -202,8 +206,7 @@ class Watch:
         found = [begun.gradients, begun.weights, norms(begun.copies, device), *amp_state(optimizer, device)]
         everything = torch.cat([one.to(device, torch.float64 if device.type != "mps" else None) for one in found])
         self._reading = begun, Reading(everything)
-        if device.type == "cpu":
-            self._read()
+        self._read_if_there()
 
     def _copy(self, parameter: nn.Parameter) -> Tensor:
         """Returns the room for a copy of a parameter: the same at every sample, as long as that fits."""
@@ -215,6 +218,11 @@ class Watch:
         ):
             known = self._copies[parameter] = torch.empty_like(parameter, requires_grad=False)
         return known
+
+    def _read_if_there(self) -> None:
+        """Makes a sample of the numbers that were sent off, where that waits for nothing."""
+        if self._reading is not None and self._reading[1].is_there():
+            self._read()
 
     def _read(self) -> None:
         """Makes a sample of the numbers that were sent off."""
