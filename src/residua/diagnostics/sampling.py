@@ -38,6 +38,43 @@ def amp_state(optimizer: Optimizer, device: torch.device) -> tuple[Tensor, Tenso
     )
 
 
+@final
+class Count:
+    """Counts the steps that an optimizer takes; those that a gradient scaler leaves out are none.
+
+    A fused optimizer is called for these too, and a GPU says only later which they were: until `learn` is told,
+    `taken` counts them.
+    """
+
+    def __init__(self) -> None:
+        self.called = 0
+        self._left_out: Tensor | None = None
+        self._known = 0
+
+    @property
+    def taken(self) -> int:
+        """Returns the steps taken, as far as is known."""
+        return self.called - self._known
+
+    def add(self, optimizer: Optimizer) -> None:
+        """Counts a call of the optimizer's step, from within it."""
+        self.called += 1
+        found = getattr(optimizer, "found_inf", None)
+        if isinstance(found, Tensor):
+            left_out = (found > 0).sum()
+            self._left_out = left_out if self._left_out is None else self._left_out + left_out
+            if self._left_out.device.type == "cpu":
+                self.learn(int(self._left_out))
+
+    def left_out(self, device: torch.device) -> Tensor:
+        """Returns how many steps were left out, [1], which need not be known yet."""
+        return torch.zeros(1, device=device) if self._left_out is None else self._left_out.reshape(1)
+
+    def learn(self, left_out: int) -> None:
+        """Takes what `left_out` was, once it has come."""
+        self._known = max(self._known, left_out)
+
+
 def looking_after(args: tuple[Any, ...], kwargs: dict[str, Any], look: Callable[[], None]) -> Any:
     """Looks now, or where the optimizer's step is given a closure, after each of its calls.
 
