@@ -1,5 +1,6 @@
 """Watching anybody's loop, and a run while it trains: the run is the same, killed or not."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,12 +13,14 @@ from torch import nn
 
 import residua
 from residua import files, verbs
+from residua.diagnostics import watch
 from residua.errors import BadSetting, Interrupted, NonFiniteLoss
 from residua.training import fit as fitting
 from residua.training.observers import RunStarted, StepEnded
 from residua.training.plan import TrainSpec, plan
 from residua.training.record import Record
 from residua.watching import RunWatcher, observers
+from tests.diagnostics.test_watch import Late, scaled_steps
 from tests.training.conftest import TINY, Watcher
 
 ASKED = TrainSpec(network=TINY, epochs=2, settings=("precision=float32", "checkpoint_seconds=0"))
@@ -64,6 +67,53 @@ def test_a_run_that_is_killed_and_resumed_has_every_sample_once(runs, tmp_path):
     assert ours == theirs
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == (runs[True] / "model.safetensors").read_bytes()
     assert "While it trained" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_kill_behind_a_checkpoint_loses_no_sample_whose_numbers_come_late(runs, tmp_path, monkeypatch):
+    """As on a GPU; what a kill leaves is copied at the end of step 12, when the newest checkpoint is of step 11."""
+
+    def leave(event: StepEnded) -> None:
+        if event.step == 12:
+            shutil.copytree(tmp_path / "run", tmp_path / "left")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "Reading", Late)
+    with pytest.raises(KeyboardInterrupt):
+        fitting.fit(plan(ASKED), out=tmp_path / "run", observers=[RunWatcher(), Watcher(leave)])
+    again = Watcher()
+    fitting.resume(Record(tmp_path / "left"), observers=[RunWatcher(), again])
+    assert again.of(RunStarted)[0].steps_done == 11
+    assert watched_steps(tmp_path / "left") == watched_steps(runs[True])
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_samples_of_a_run_have_the_steps_of_its_log_also_where_a_scaler_leaves_some_out(tmp_path, fused):
+    """Of 25 steps the first two overflow, and the run is resumed after 13: it stands at the run's steps all along."""
+    module = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, fused=fused)
+    overflows, told = [True] * 2 + [False] * 23, StepEnded(epoch=1, step=1, images=5, loss=None, accuracy=None)
+    for first, last in ((0, 13), (13, 25)):
+        watcher = RunWatcher()
+        watcher.run_started(started(tmp_path, module, optimizer, steps_done=first))
+        for _ in scaled_steps(module, optimizer, overflows[first:last]):
+            watcher.step_ended(told)
+        watcher.run_stopped()
+    assert watched_steps(tmp_path) == [11, 21]
+
+
+def started(run: Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, steps_done: int) -> RunStarted:
+    """The event that a run begins, or goes on."""
+    return RunStarted(
+        run=str(run),
+        headline="",
+        notes=(),
+        epochs=1,
+        steps_per_epoch=25,
+        first_epoch=1,
+        steps_done=steps_done,
+        network=module,
+        optimizer=optimizer,
+    )
 
 
 def test_a_run_that_was_not_watched_is_resumed_without(tmp_path):

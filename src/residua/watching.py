@@ -37,6 +37,7 @@ def watch(
         module: Any module that learns; wrappers of ``torch.compile`` and of distributed training are looked through.
         optimizer: That holds its parameters, or some of them, and others beside them.
         every: Steps from one sample to the next; the first step is sampled. docs/results/watching.json has the costs.
+            Those that a gradient scaler leaves out do not count.
         out: A page with the heat map, written when the loop ends, also where it ends by an exception.
 
     Raises:
@@ -104,24 +105,34 @@ def is_watched(run: Path) -> bool:
 
 @final
 class RunWatcher:
-    """Watches a run and appends a line a sample to ``RUN/watch.jsonl``, so that a kill loses none."""
+    """Watches a run and appends a line a sample to ``RUN/watch.jsonl``.
+
+    On the processor a sample's line stands there when its step ends. On a GPU it does once a later step finds the
+    numbers there, and before a checkpoint of its step or a later one is written: a kill loses the newest sample at
+    most, and what goes on from a checkpoint takes that one again. Steps are the run's, as in ``steps.jsonl``: those
+    that a gradient scaler leaves out count, and give no sample.
+    """
 
     def __init__(self) -> None:
         self._watch: Watch | None = None
         self._log: StepLog | None = None
+        self._taken = 0
 
     def run_started(self, event: RunStarted) -> None:
         """Begins behind the steps that were taken before; samples of later ones are taken again."""
+        self._taken = event.steps_done
         log = self._log = StepLog(Path(event.run) / _FILE, after=event.steps_done)
         self._watch = Watch(
             event.network,
             event.optimizer,
-            after=event.steps_done,
+            taken=lambda: self._taken,
             told=lambda sample: log.add(sample.to_json()),
         )
         self._watch.__enter__()
 
-    def step_ended(self, event: StepEnded) -> None: ...
+    def step_ended(self, event: StepEnded) -> None:  # noqa: ARG002
+        """Counts the step, also where the optimizer was not called for it."""
+        self._taken += 1
 
     def epoch_ended(self, event: EpochEnded) -> None: ...
 

@@ -34,7 +34,7 @@ class Sample:
     """One sampled step."""
 
     step: int
-    """Counts the optimizer's steps from 1."""
+    """Counts from 1: in a run its steps as ``steps.jsonl`` has them, elsewhere those that the optimizer took."""
     learning_rate: float | None
     """The largest of the optimizer's groups; None where they have none."""
     blocks: tuple[BlockMotion, ...]

@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from residua.diagnostics.case import unwrapped
 from residua.diagnostics.motion import BlockMotion, Sample
 from residua.diagnostics.parts import block_names
-from residua.diagnostics.sampling import Reading, amp_state, learning_rate, looking_after, norms
+from residua.diagnostics.sampling import Count, Reading, amp_state, learning_rate, looking_after, norms
 from residua.diagnostics.trouble import Sign, signs
 from residua.errors import BadSetting
 
@@ -33,6 +33,7 @@ class _Begun:
     """A sampled step between the optimizer's two hooks."""
 
     step: int
+    """From 1; of the calls of the optimizer's step, where nobody says how many were taken."""
     learning_rate: float | None
     blocks: list[str]
     """Of each tensor that learns."""
@@ -52,8 +53,13 @@ class Watch:
     """Samples a training loop through the optimizer's hooks; what is trained is the same to the bit.
 
     Keeps a copy of the weights on their device. Where that is a GPU, no step waits for the numbers: they are read at
-    the sample after. A step counts when the optimizer's ``step`` returns; one that a gradient scaler leaves out does
-    not. Parameters that are frozen at a step, and those with sparse gradients or complex values, are left out.
+    the first step that finds them there, at the latest at the sample after; and before the optimizer's state is taken
+    for a checkpoint, so that a checkpoint leaves no sample unread. Parameters that are frozen at a step, and those with
+    sparse gradients or complex values, are left out.
+
+    Where nobody says how many steps were taken, it counts those of the optimizer from 1; one that a gradient scaler
+    leaves out is none and gives no sample, be the optimizer fused or not. Of a fused one a GPU says it late: the
+    samples' numbers are right all the same, but one may be taken that many steps before its turn.
 
     Example:
         >>> with Watch(module, optimizer) as watched:
@@ -64,7 +70,7 @@ class Watch:
         module: What learns; wrappers of ``torch.compile`` and of distributed training are looked through.
         optimizer: That holds its parameters, or some of them, others beside them, and others later.
         every: Steps from one sample to the next; the first step is sampled.
-        after: Steps taken before, where training goes on.
+        taken: Says before each step how many the training has taken; `every` and the samples go by it.
         told: Takes each sample, instead of its being kept in `samples`.
 
     Raises:
@@ -77,13 +83,13 @@ class Watch:
         optimizer: Optimizer,
         *,
         every: int = EVERY,
-        after: int = 0,
+        taken: Callable[[], int] | None = None,
         told: Callable[[Sample], None] | None = None,
     ) -> None:
         if every < 1:
             raise BadSetting(f"every is {every}; a watch samples every so many steps: 1 or above")
         self._module, self._optimizer, self._every = unwrapped(module), optimizer, every
-        self._done, self._samples = after, []
+        self._told_taken, self._count, self._samples = taken, Count(), []
         self._told: Callable[[Sample], None] = told or self._samples.append
         self._names: dict[str, str] = {}
         self._copies: dict[nn.Parameter, Tensor] = {}
@@ -100,6 +106,7 @@ class Watch:
         self._handles = [
             self._optimizer.register_step_pre_hook(self._before),
             self._optimizer.register_step_post_hook(self._after),
+            self._optimizer.register_state_dict_pre_hook(lambda _optimizer: self._read()),
         ]
         return self
 
@@ -161,47 +168,55 @@ class Watch:
     def _before(self, _optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Takes the norms of gradients and weights before a step, and copies the weights."""
         self._begun = None
-        if self._done % self._every:
+        self._read_if_there()
+        if self._is_due():
+            self._read()
+        if not self._is_due():  # what was read may tell of steps that were left out
             return None
-        self._read()
         learning = list(self._learning())
+        if not learning:
+            return None
         parameters = [parameter for _, parameter in learning]
         wide = [place for place, parameter in enumerate(parameters) if parameter.ndim > 1]
         copies = [self._copy(parameters[place]) for place in wide]
         if copies:
             torch._foreach_copy_(copies, [parameters[place] for place in wide])  # type: ignore[attr-defined]
         begun = self._begun = _Begun(
-            step=self._done + 1,
+            step=(self._told_taken() if self._told_taken else self._count.called) + 1,
             learning_rate=learning_rate(self._optimizer),
             blocks=[block for block, _ in learning],
             parameters=parameters,
             wide=wide,
             copies=copies,
-            weights=norms(copies),
+            weights=norms(copies, parameters[0].device),
         )
         return looking_after(args, kwargs, lambda: self._take_gradients(begun))
+
+    def _is_due(self) -> bool:
+        """Says whether the step that begins is sampled."""
+        return (self._told_taken() if self._told_taken else self._count.taken) % self._every == 0
 
     def _take_gradients(self, begun: _Begun) -> None:
         """Takes the norms of the gradients; those of a closure's first call, which are taken at w."""
         if begun.gradients is None:
-            begun.gradients = norms([parameter.grad for parameter in begun.parameters])
+            begun.gradients = norms([parameter.grad for parameter in begun.parameters], begun.parameters[0].device)
 
     @torch.no_grad()
     def _after(self, optimizer: Optimizer, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> None:
         """Takes the norms of the differences after a step, and sends all numbers off together."""
-        self._done += 1
+        self._count.add(optimizer)
         begun, self._begun = self._begun, None
-        if begun is None or not begun.parameters:
+        if begun is None:
             return
         self._take_gradients(begun)
         if begun.copies:
             torch._foreach_sub_(begun.copies, [begun.parameters[i] for i in begun.wide])  # type: ignore[attr-defined]
         device = begun.parameters[0].device
-        found = [begun.gradients, begun.weights, norms(begun.copies), *amp_state(optimizer)]
+        found = [begun.gradients, begun.weights, norms(begun.copies, device)]
+        found += [*amp_state(optimizer, device), self._count.left_out(device)]
         everything = torch.cat([one.to(device, torch.float64 if device.type != "mps" else None) for one in found])
         self._reading = begun, Reading(everything)
-        if device.type == "cpu":
-            self._read()
+        self._read_if_there()
 
     def _copy(self, parameter: nn.Parameter) -> Tensor:
         """Returns the room for a copy of a parameter: the same at every sample, as long as that fits."""
@@ -214,12 +229,18 @@ class Watch:
             known = self._copies[parameter] = torch.empty_like(parameter, requires_grad=False)
         return known
 
+    def _read_if_there(self) -> None:
+        """Makes a sample of the numbers that were sent off, where that waits for nothing."""
+        if self._reading is not None and self._reading[1].is_there():
+            self._read()
+
     def _read(self) -> None:
         """Makes a sample of the numbers that were sent off."""
         if self._reading is None:
             return
         (begun, reading), self._reading = self._reading, None
-        *values, scale, left_out = reading.values()
+        *values, scale, left_out, all_left_out = reading.values()
+        self._count.learn(int(all_left_out))
         if left_out:
             return
         count, wide = len(begun.parameters), len(begun.wide)
@@ -229,7 +250,7 @@ class Watch:
             weights[place], updates[place] = weight, update
         self._told(
             Sample(
-                step=begun.step,
+                step=begun.step if self._told_taken else begun.step - int(all_left_out),
                 learning_rate=begun.learning_rate,
                 blocks=_by_block(begun.blocks, gradients, weights, updates),
             )
