@@ -1,6 +1,7 @@
 """What a diagnosis is given: examples, loss, modes, and that the module comes back as it was."""
 
 import contextlib
+import random
 import re
 
 import numpy as np
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from residua.diagnostics.case import Examples, answer, opened, run, undisturbed, unwrapped
-from residua.errors import BadData, BadNetwork
+from residua.diagnostics.case import Examples, answer, opened, reseed, run, undisturbed, unwrapped
+from residua.diagnostics.refusals import require_number, require_own
+from residua.diagnostics.trace import trace
+from residua.errors import BadData, BadNetwork, BadSetting
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -36,9 +39,7 @@ def test_logits_and_whole_numbers_make_a_cross_entropy():
     assert torch.equal(case.loss_of(case.examples), expected)
 
 
-@pytest.mark.parametrize(
-    "labels", [None, torch.tensor([0, 1, 2, 3]), torch.tensor([0, 1, -1, 2]), torch.rand(4), torch.zeros(4, 3)]
-)
+@pytest.mark.parametrize("labels", [None, torch.rand(4), torch.zeros(4, 3)])
 def test_else_a_fixed_linear_functional(labels):
     case = opened(nn.Linear(6, 3), normal(4, 6), labels)
     assert not case.is_cross_entropy
@@ -46,6 +47,68 @@ def test_else_a_fixed_linear_functional(labels):
     weights = torch.randn(3, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(case.loss_of(case.examples), (case.module(normal(4, 6)) @ weights).mean())
     assert "linear functional" in case.loss_name
+
+
+@pytest.mark.parametrize("wrong", [3, -1])
+def test_a_label_that_no_logit_is_for_is_refused(wrong: int):
+    labels = torch.tensor([0, 1, 2, wrong])
+    with pytest.raises(BadData, match=f"a label is {wrong}, and the module gives 3 logits: labels 0 to 2"):
+        opened(nn.Linear(6, 3), normal(4, 6), labels)
+
+
+def test_labels_that_the_cross_entropy_leaves_out_are_let_be():
+    assert opened(nn.Linear(6, 3), normal(4, 6), torch.tensor([0, -100, 2, 1])).is_cross_entropy
+
+
+REFUSED = {
+    "a loss an example": ({"loss": nn.CrossEntropyLoss(reduction="none")}, "the loss gives a tensor of shape"),
+    "a loss of others": ({"loss": lambda output, labels: output["a"]}, "the loss cannot take what the module gives"),
+    "an optimizer of others": (
+        {"optimizer": torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)},
+        "holds none of the module's parameters",
+    ),
+    "inputs without labels held out": ({"held_out": (torch.zeros(4, 6), None)}, "held_out takes inputs and labels"),
+}
+
+
+@pytest.mark.parametrize(("given", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_work_is_refused_in_one_line(given, message):
+    with pytest.raises(BadSetting, match=message):
+        opened(nn.Linear(6, 3), normal(4, 6), torch.tensor([0, 1, 2, 0]), **given)
+
+
+def test_names_are_no_loss_and_no_optimizer():
+    with pytest.raises(BadSetting, match="loss is 'mse'; give a function"):
+        require_number("mse", torch.zeros(2, 3), torch.zeros(2))
+    for given in ("adam", torch.optim.Adam):
+        with pytest.raises(BadSetting, match="give one that is made"):
+            require_own(given, nn.Linear(2, 2))
+
+
+def test_a_module_of_shapes_alone_is_refused():
+    with torch.device("meta"):
+        module = nn.Linear(6, 3)
+    with pytest.raises(BadNetwork, match="shapes and no values"):
+        opened(module, normal(4, 6), torch.tensor([0, 1, 2, 0]))
+
+
+def test_inputs_that_the_forward_writes_into_are_copies():
+    images = -torch.ones(4, 6)
+    network = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(6, 3))
+    case = opened(network, images, torch.tensor([0, 1, 2, 0]))
+    with undisturbed(case.module):
+        trace(case.module, case.examples)
+        case.loss_of(case.examples)
+    assert (images == -1).all()
+
+
+def test_the_random_states_of_python_and_numpy_come_back():
+    before = random.getstate(), np.random.get_state(legacy=False)["state"]["key"].copy()
+    with undisturbed(nn.Linear(2, 2)):
+        reseed(torch.device("cpu"), 3)
+        assert random.random() != np.random.rand()
+    assert random.getstate() == before[0]
+    assert (np.random.get_state(legacy=False)["state"]["key"] == before[1]).all()
 
 
 def test_a_loss_of_ones_own_is_taken():

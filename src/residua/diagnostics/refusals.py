@@ -1,6 +1,6 @@
 """What a diagnosis cannot begin with, each said in one line with the next step."""
 
-from collections.abc import Callable
+import copy
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ def require_values(module: nn.Module) -> None:
         raise BadNetwork(f"{name} has shapes and no values (it is on the meta device); build it on a real one")
 
 
-def require_own(optimizer: Optimizer | None, module: nn.Module) -> None:
+def require_own(optimizer: Any, module: nn.Module) -> None:
     """Refuses what is no optimizer, or one of other parameters.
 
     Raises:
@@ -59,7 +59,7 @@ def require_classes(labels: Tensor, logits: Tensor) -> None:
         )
 
 
-def require_number(loss: Callable[[Any, Any], Tensor], output: Any, labels: Any) -> None:
+def require_number(loss: Any, output: Any, labels: Any) -> None:
     """Refuses a loss that does not take what the module gives, or gives anything but one number.
 
     Raises:
@@ -68,8 +68,9 @@ def require_number(loss: Callable[[Any, Any], Tensor], output: Any, labels: Any)
     if not callable(loss):
         raise BadSetting(f"loss is {loss!r}; give a function of the module's output and the labels")
     try:
+        once = copy.deepcopy(loss) if isinstance(loss, nn.Module) else loss  # one with a state keeps it
         with torch.no_grad():
-            given = loss(output, labels)
+            given = once(output, labels)
     except Exception as error:
         said = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise BadSetting(f"the loss cannot take what the module gives with these labels: {said}") from error

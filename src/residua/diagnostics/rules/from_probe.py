@@ -35,7 +35,8 @@ NO_BETTER = 0.95
 def update_too_large(diagnosis: Diagnosis) -> Seen | None:
     """Asks whether the first step leaves the weights what they are."""
     ratio = _update(diagnosis.questions)
-    if ratio is None or not isfinite(ratio) or ratio <= UPDATE_TOO_LARGE:
+    asked = diagnosis.questions
+    if ratio is None or ratio <= UPDATE_TOO_LARGE or (asked is not None and not isfinite(asked.first_loss)):
         return None
     return Seen(
         severity="serious",
