@@ -216,3 +216,16 @@ def test_watch_writes_its_page_also_after_an_exception(tmp_path):
     assert "Sequential while it trained" in (tmp_path / "w.html").read_text(encoding="utf-8")
     with pytest.raises(BadSetting, match="holds none"):
         residua.watch(nn.Linear(1, 1), optimizer)
+
+
+def test_a_page_that_cannot_be_written_hides_no_error_of_the_loop(tmp_path):
+    module = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with pytest.raises(BadSetting, match="cannot write"), residua.watch(module, optimizer, out=tmp_path):
+        pass
+    with (
+        pytest.raises(KeyboardInterrupt) as stopped,
+        residua.watch(module, optimizer, out=tmp_path),
+    ):
+        raise KeyboardInterrupt
+    assert "cannot write" in stopped.value.__notes__[0]

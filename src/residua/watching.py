@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from residua.diagnostics.motion import Sample
 from residua.diagnostics.trouble import Sign
 from residua.diagnostics.watch import EVERY, Watch
+from residua.errors import BadSetting
 from residua.report.terminal import ProgressObserver
 from residua.report.watch_page import watch_card, write_watch_page
 from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
@@ -61,10 +62,16 @@ class Watched:
         self._watch.__enter__()
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._watch.end()
-        if self._out is not None:
+        if self._out is None:
+            return
+        try:
             self.write(self._out)
+        except BadSetting as not_written:
+            if error is None:
+                raise
+            error.add_note(str(not_written))  # what ended the loop is the news
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -86,8 +93,15 @@ class Watched:
         return self._watch.to_json()
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """Writes a page with the heat map and the signs, and returns its path."""
-        return write_watch_page(Path(path), self.samples, title=self._name)
+        """Writes a page with the heat map and the signs, and returns its path.
+
+        Raises:
+            BadSetting: If it cannot be written there.
+        """
+        try:
+            return write_watch_page(Path(path), self.samples, title=self._name)
+        except OSError as error:
+            raise BadSetting(f"cannot write {path} ({error.strerror or error}); choose another place") from error
 
     def _repr_html_(self) -> str:
         return watch_card(self.samples)

@@ -86,8 +86,8 @@ class Watch:
         taken: Callable[[], int] | None = None,
         told: Callable[[Sample], None] | None = None,
     ) -> None:
-        if every < 1:
-            raise BadSetting(f"every is {every}; a watch samples every so many steps: 1 or above")
+        if not isinstance(every, int) or every < 1:
+            raise BadSetting(f"every is {every!r}; a watch samples every so many steps: a whole number from 1")
         self._module, self._optimizer, self._every = unwrapped(module), optimizer, every
         self._told_taken, self._count, self._samples = taken, Count(), []
         self._told: Callable[[Sample], None] = told or self._samples.append
