@@ -337,3 +337,16 @@ def test_no_hooks_and_no_modes_stay_behind():
     assert not module._forward_pre_hooks
     assert not torch.overrides._get_current_function_mode_stack()
     assert functional.relu(torch.tensor(-1.0)) == 0
+
+
+def test_a_users_own_backward_hooks_are_let_be():
+    network = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3))
+    handle = network[1].register_full_backward_hook(lambda module, into, out: None)
+    found = traced(network, normal(4, 6))
+    assert [one.kind for one in found.operations if one.kind in ("layer", "activation")] == [
+        "layer",
+        "activation",
+        "layer",
+    ]
+    assert all(one.edge is not None for one in found.layers)
+    handle.remove()

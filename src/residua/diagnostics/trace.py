@@ -13,7 +13,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import get_gradient_edge
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -178,7 +178,7 @@ class _Tracer(TorchFunctionMode):
             above=above,
             weighted=weighted,
             shape=tuple(output.shape),
-            edge=get_gradient_edge(output) if output.requires_grad else None,
+            edge=_edge(output),
         )
         self.operations.append(made)
         self._known[output] = made.index
@@ -202,8 +202,7 @@ class _Tracer(TorchFunctionMode):
     def _with_edge(self, index: int, tensor: Tensor) -> int:
         """Writes down where the gradient arrives of what a custom function gave, which is known after its forward."""
         made = self.operations[index]
-        if made.edge is None and tensor.requires_grad:
-            edge = get_gradient_edge(tensor)
+        if made.edge is None and (edge := _edge(tensor)) is not None:
             self.operations[index] = replace(made, edge=edge)
             self._made[edge.node] = index
         return index
@@ -250,6 +249,11 @@ class _Tracer(TorchFunctionMode):
     def _is_of_tokens(self, source: int) -> bool:
         """Says whether an operation is an input of whole numbers: a sum of embeddings is where the blocks begin."""
         return self.operations[source].kind == "input" and self.operations[source].edge is None
+
+
+def _edge(tensor: Tensor) -> GradientEdge | None:
+    """Returns where a tensor's gradient arrives; None where none does, or not yet, as in a custom function."""
+    return get_gradient_edge(tensor) if tensor.requires_grad and torch.is_grad_enabled() else None
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
