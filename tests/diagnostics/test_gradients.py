@@ -315,3 +315,10 @@ def test_dropout_draws_the_same_whatever_was_drawn_before():
             found.append(gradient_flow(given, size=4).places[0].stream.values)
     assert found[0] == found[1]
     assert len(set(found[0])) > 1
+
+
+def test_a_block_says_what_its_shortcut_is_and_whether_it_could_be_the_identity():
+    spec = NetworkSpec(stem=small_stem(4), blocks=(1, 1), widths=(4, 8), shortcut="padded", in_channels=1, classes=3)
+    case = opened(build(spec, seed=0), torch.randn(8, 1, 8, 8), torch.arange(8) % 3)
+    blocks = [place for place in gradient_flow(case).places if place.kind == "addition"]
+    assert [(one.shortcut_kind, one.keeps_shape) for one in blocks] == [("identity", True), ("free", False)]

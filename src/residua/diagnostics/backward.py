@@ -32,6 +32,7 @@ class Norms:
     branch: float | None = None
     shortcut: float | None = None
     shortcut_kind: Literal["identity", "free", "projection"] | None = None
+    keeps_shape: bool = True
     weights: float | None = None
 
 
@@ -90,6 +91,7 @@ def _at_addition(traced: Trace, addition: Addition, gradients: dict[int, Tensor]
         branch=_norm(branch, examples=count),
         shortcut=_norm(shortcut, examples=count),
         shortcut_kind=addition.kind,
+        keeps_shape=traced.operations[addition.source].shape == traced.operations[addition.total].shape,
     )
 
 

@@ -47,6 +47,8 @@ class GradientPlace:
     """Of an addition: norm of J_sᵀ g, what the shortcut brings; that of g itself where it is the identity."""
     shortcut_kind: Literal["identity", "free", "projection"] | None = None
     """Of an addition: as `residua.diagnostics.additions.Addition` has it."""
+    keeps_shape: bool = True
+    """Of an addition: whether y has the shape of x, so that a shortcut could be the identity."""
     weights: Measured | None = None
     """Of a layer: norm of the mean loss's gradient by its own parameters over the norm of these; None where it has
     none of its own that learn, or all are 0."""
@@ -196,6 +198,7 @@ def _place(norms: list[Norms]) -> GradientPlace:
         kind=first.kind,
         layers_before=first.layers_before,
         shortcut_kind=first.shortcut_kind,
+        keeps_shape=first.keeps_shape,
         **measured,  # type: ignore[arg-type]
     )
 

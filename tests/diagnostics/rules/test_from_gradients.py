@@ -137,9 +137,11 @@ def test_a_very_deep_network_whose_outputs_explode_is_judged_without_overflow():
     assert from_gradients.wrong_initialisation(given) is not None
 
 
-def test_what_projects_is_no_scaled_shortcut():
+def test_what_projects_or_changes_shape_is_no_scaled_shortcut():
     """A fresh residual network passes less than all through its projections, and that is as it should be."""
     given = flow(scales=(0.6, 0.6, 0.6))
     blocks = tuple(replace(one, shortcut_kind="projection") if one.shortcut else one for one in given.places)
     assert from_gradients.shortcuts_are_scaled(diagnosis(gradients=given)) is not None
     assert from_gradients.shortcuts_are_scaled(diagnosis(gradients=replace(given, places=blocks))) is None
+    strided = tuple(replace(one, keeps_shape=False) if one.shortcut else one for one in given.places)
+    assert from_gradients.shortcuts_are_scaled(diagnosis(gradients=replace(given, places=strided))) is None

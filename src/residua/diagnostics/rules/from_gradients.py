@@ -169,8 +169,11 @@ def _flow_seen(flow: GradientFlow, change: str, diagnosis: Diagnosis) -> Seen:
 
 
 def _scales(flow: GradientFlow | None) -> list[float]:
-    """Returns ‖J_sᵀ g‖ / ‖g‖ of the blocks whose shortcut has no parameters: what projects learns its scale."""
-    places = [one for one in flow.places if one.shortcut_kind != "projection"] if flow else []
+    """Returns ‖J_sᵀ g‖ / ‖g‖ of the blocks whose shortcut could be the identity.
+
+    One that projects learns its scale, and one that pads and strides passes what it does not leave out.
+    """
+    places = [one for one in flow.places if one.shortcut_kind != "projection" and one.keeps_shape] if flow else []
     pairs = [(one.shortcut.median, one.stream.median) for one in places if one.shortcut is not None]
     return [shortcut / stream for shortcut, stream in pairs if stream > 0 and isfinite(shortcut / stream)]
 
