@@ -54,6 +54,14 @@ def test_json_is_all_that_was_measured_and_nothing_else(residua):
     assert (found["gradients"], found["lesions"]) == (None, None)
 
 
+def test_figures_are_files_where_they_are_asked_for(residua):
+    code, _, _ = residua("resnet8", "--only", "paths", "--figures", "drawn")
+    assert code == 0
+    assert {path.name for path in Path("drawn").iterdir()} == {
+        f"diagnosis-{name}.{kind}" for name in ("paths", "path-norms") for kind in ("svg", "png")
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

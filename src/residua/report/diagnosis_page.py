@@ -73,15 +73,24 @@ class Diagnosed:
         _written(place, render(self.measurements))
         return replace(self, page=place)
 
-    def write_into(self, run: Path) -> "Diagnosed":
-        """Writes ``diagnosis.html``, ``diagnosis.json`` and ``figures/diagnosis-*`` into a run's directory."""
-        for old in (run / "figures").glob(f"{FIGURE}*"):
+    def write_figures(self, folder: str | Path) -> None:
+        """Writes every figure as ``diagnosis-NAME.svg`` and ``.png`` into a folder, in place of those of before.
+
+        Raises:
+            BadSetting: If they cannot be written there.
+        """
+        place = Path(folder)
+        for old in place.glob(f"{FIGURE}*"):
             old.unlink()
         for section in sections_of(self.measurements):
             for drawing in section.drawings:
                 figure = drawing.draw()
-                _written(run / "figures" / f"{FIGURE}{drawing.name}.svg", to_svg(figure))
-                _written(run / "figures" / f"{FIGURE}{drawing.name}.png", to_png(figure))
+                _written(place / f"{FIGURE}{drawing.name}.svg", to_svg(figure))
+                _written(place / f"{FIGURE}{drawing.name}.png", to_png(figure))
+
+    def write_into(self, run: Path) -> "Diagnosed":
+        """Writes ``diagnosis.html``, ``diagnosis.json`` and ``figures/diagnosis-*`` into a run's directory."""
+        self.write_figures(run / "figures")
         text = json.dumps(self.measurements.to_json(), ensure_ascii=False, indent=2, allow_nan=False)
         _written(run / "diagnosis.json", text + "\n")
         return self.write(run / "diagnosis.html")
