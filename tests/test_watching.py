@@ -20,7 +20,7 @@ from residua.training.observers import RunStarted, StepEnded
 from residua.training.plan import TrainSpec, plan
 from residua.training.record import Record
 from residua.watching import RunWatcher, observers
-from tests.diagnostics.test_watch import Late, scaled_steps
+from tests.diagnostics.test_watch_counting import Late, scaled_steps
 from tests.training.conftest import TINY, Watcher
 
 ASKED = TrainSpec(network=TINY, epochs=2, settings=("precision=float32", "checkpoint_seconds=0"))

@@ -240,12 +240,10 @@ def run_facts(run: Record, decided: Plan) -> RunFacts:
 
 def _case(sitting: Sitting, name: str, remarks: Sequence[str], seed: int) -> Case:
     """Returns the case of a network of the library's with images of its plan, and the optimizer at its full rate."""
-    dataset, optimizer = sitting.course.dataset, sitting.state.optimizer
-    for group in optimizer.param_groups:
-        group["lr"] = sitting.plan.recipe.optimizer.learning_rate * group["rate_scale"]
+    dataset, network = sitting.course.dataset, sitting.network.train()
+    optimizer = _at_full_rate(sitting.state.optimizer, sitting.plan)
     images, labels = _drawn(dataset, dataset.train, _EXAMPLES, seed)
     kept = None if dataset.validation is None else _drawn(dataset, dataset.validation, _HELD_OUT, seed)
-    network = sitting.network.train()
     case = opened(network, images, labels, optimizer=optimizer, held_out=kept, name=name)
     return replace(case, remarks=(*case.remarks, *remarks))
 
@@ -265,12 +263,17 @@ def _maker(decided: Plan) -> Make:
     """Returns what makes a network's optimizer as the recipe does, at its full rate."""
 
     def make(network: nn.Module) -> Optimizer:
-        made = optimizer_for(network, decided.recipe.optimizer, stage_decay=decided.recipe.stage_decay)
-        for group in made.param_groups:
-            group["lr"] = decided.recipe.optimizer.learning_rate * group["rate_scale"]
-        return made
+        recipe = decided.recipe
+        return _at_full_rate(optimizer_for(network, recipe.optimizer, stage_decay=recipe.stage_decay), decided)
 
     return make
+
+
+def _at_full_rate(optimizer: Optimizer, decided: Plan) -> Optimizer:
+    """Gives every group the rate of the schedule's peak, and returns the optimizer."""
+    for group in optimizer.param_groups:
+        group["lr"] = decided.recipe.optimizer.learning_rate * group["rate_scale"]
+    return optimizer
 
 
 def _drawn(dataset: Dataset, part: Part, most: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -350,3 +350,15 @@ def test_a_users_own_backward_hooks_are_let_be():
     ]
     assert all(one.edge is not None for one in found.layers)
     handle.remove()
+
+
+def test_a_layer_of_several_outputs_is_one_layer():
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(6, 5, batch_first=True), nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.lstm(x)[0][:, -1])
+
+    assert [one.module for one in traced(Recurrent(), normal(4, 7, 6)).layers] == ["lstm", "head"]

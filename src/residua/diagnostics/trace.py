@@ -146,9 +146,10 @@ class _Tracer(TorchFunctionMode):
                 for output in outputs:
                     self._of_weights[output] = True
             return given
-        for output in outputs:
+        for place, output in enumerate(outputs):
             if output.is_floating_point():
-                made = self.note(name, kind_of(name, weighted=weighted), output, parents=parents, weighted=weighted)
+                kind = kind_of(name, weighted=weighted) if place == 0 else "other"  # an LSTM's states are no layers
+                made = self.note(name, kind, output, parents=parents, weighted=weighted)
                 if ordinal is not None and all(index is not None for index, _, _ in operands):
                     self._add(made, ordinal, operands, output)
                 if self.look is not None:

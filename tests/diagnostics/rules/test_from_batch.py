@@ -130,3 +130,9 @@ def test_statistics_of_other_data_are_found(place):
 @pytest.mark.parametrize("place", [norm(shift=0.9), norm(ratio=3.9), norm(ratio=0.26), norm(5.0, 9.0, tracked=0)])
 def test_statistics_that_fit_or_never_were_are_let_be(place):
     assert from_batch.norm_statistics_off(diagnosis(signals=forward(norms=(place,)))) is None
+
+
+def test_statistics_of_a_few_batches_say_nothing():
+    for tracked, found in ((29, False), (30, True), (None, True)):
+        given = diagnosis(signals=forward(norms=(norm(ratio=10.0, tracked=tracked),)))
+        assert (from_batch.norm_statistics_off(given) is not None) == found

@@ -101,3 +101,11 @@ def test_inputs_that_help_no_more_than_blank_ones_do_not_matter():
     assert (serious.severity, warned.severity) == ("serious", "warning")
     assert judged(from_probe.inputs_do_not_matter, learned=(2.4, 2.1), **stuck) is None
     assert judged(from_probe.inputs_do_not_matter, learned=None) is None
+
+
+def test_a_batch_whose_loss_still_falls_is_a_warning():
+    """Slow, and on its way: from 2.4 to 1.5 in even steps; not so where it stopped falling long ago."""
+    falling = tuple(2.4 - 0.9 * step / 40 for step in range(41))
+    stuck = (*falling[:21], *[falling[20]] * 20)
+    found = [judged(from_probe.cannot_learn_one_batch, overfit=losses) for losses in (falling, stuck)]
+    assert [one.severity for one in found if one is not None] == ["warning", "serious"]
