@@ -31,7 +31,7 @@ class Outer:
 
 
 @given(
-    st.text(),
+    st.text('a9 "\\\n\té漢😀'),
     st.none() | st.integers(),
     st.lists(st.integers()),
     st.booleans(),

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALLER = {"plain20": "plain8", "cifar10": "digits", "fashion-mnist": "digits"}
 SHAPES, IMAGE = str(ROOT / "examples" / "shapes"), str(ROOT / "examples" / "digits" / "a-7.png")
 
 
@@ -25,9 +26,9 @@ def commands() -> list[str]:
 
 
 def smaller(command: str) -> list[str]:
-    """Returns the arguments with real paths, few epochs of a small network on few pixels, and few measurements."""
+    """Returns the arguments with real paths and embedded images, few epochs of a small network on few pixels, and few measurements."""
     words = [
-        {"PHOTOS": SHAPES, "OTHER_PHOTOS": SHAPES, "IMAGE…": IMAGE, "IMAGE": IMAGE, "plain20": "plain8"}.get(word, word)
+        {"PHOTOS": SHAPES, "OTHER_PHOTOS": SHAPES, "IMAGE…": IMAGE, "IMAGE": IMAGE, **SMALLER}.get(word, word)
         for word in shlex.split(command)[1:]
     ]
     words = [word for word in words if word != "--open"]
@@ -67,12 +68,6 @@ def test_the_readme_shows_every_command_of_the_command_line():
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_readme_runs(command: str, folder: Path):
     arguments = smaller(command)
-    named = {"fashion-mnist", "cifar10"} & set(arguments)
-    if named and "RESIDUA_DATA" not in os.environ:
-        pytest.skip(f"{named.pop()} is not here: RESIDUA_DATA names no folder")
-    if named and "--epochs" in arguments:
-        arguments += ["--minutes", "0.1"]
-        del arguments[arguments.index("--epochs") : arguments.index("--epochs") + 2]
     of_photographs = "--network" in arguments and arguments[arguments.index("--network") + 1] == "resnet18"
     if of_photographs or "--weights" in arguments:
         arguments += ["--image-size", "64"]

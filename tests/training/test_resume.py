@@ -92,7 +92,7 @@ def wait_for(run: Path, step: int, process: subprocess.Popen) -> None:
         time.sleep(0.002)
 
 
-KILLS = int(os.environ.get("RESIDUA_TEST_KILLS", "3"))
+KILLS = int(os.environ.get("RESIDUA_TEST_KILLS", "2"))
 
 
 @pytest.mark.parametrize("seed", range(KILLS))

@@ -1,0 +1,128 @@
+"""Prints test accuracy on CIFAR-10 against seconds: our fast recipe at several lengths, a textbook ResNet-18 beside it.
+
+    RESIDUA_DATA=DIR .venv/bin/python benchmarks/accuracy_curve.py [SEED]
+
+They take turns. Ours is a whole command of its own for each length, from the shell to the report. The textbook's loop
+(resnet18-small-stem, float32, batch 128, SGD 0.1 with momentum and weight decay, crops and mirror images, torch's
+allocator and memory format) goes on where it was until its training steps alone have taken as long; reading the data
+and evaluating are not counted against it. Each finished turn is a line in docs/results/ at once, and one that is there
+is not run again; the loop's state lies beside the lines while the script is not done.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from fast import matrix_rate
+from results import ROOT, write
+
+from residua.data import sources
+from residua.data.dataset import Part
+from residua.data.sources import DataSpec
+from residua.networks import catalogue
+from residua.networks.network import build
+
+EPOCHS = (1, 2, 4, 8, 11)
+OURS = "train cifar10 --recipe fast --network fast-resnet8"
+BATCH = 128
+PADDING = 4
+LINES = ROOT / "docs" / "results" / "accuracy_curve.jsonl"
+STATE = LINES.with_suffix(".state.pt")
+
+
+def ours(epochs: int, seed: int, folder: Path) -> dict[str, float]:
+    """Runs the whole command."""
+    out = folder / f"run-{epochs}"
+    line = [sys.executable, "-m", "residua", *OURS.split(), "--epochs", str(epochs), "--seed", str(seed)]
+    began = time.perf_counter()
+    subprocess.run([*line, "--out", str(out)], check=True, capture_output=True)
+    seconds = time.perf_counter() - began
+    test = json.loads((out / "result.json").read_text())["parts"]["test"]
+    return {"seconds": seconds, "accuracy": test["accuracy"], "six_views": test["views"]["accuracy"]}
+
+
+def textbook(until: float, seed: int) -> dict[str, float]:
+    """Trains on until the steps have taken so many seconds, and returns the accuracy on the test part.
+
+    Meant for a process of its own, since the allocator belongs to the process.
+    """
+    torch.manual_seed(seed)
+    data = sources.load(DataSpec(source="cifar10"))
+    assert data.test is not None
+    mean, std = (torch.tensor(data.preprocessing.mean), torch.tensor(data.preprocessing.std))
+
+    def batch_of(part: Part, places: torch.Tensor) -> torch.Tensor:
+        return (part.take(places).float() / 255 - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+
+    network = build(catalogue.specification("resnet18-small-stem", classes=10), seed=seed)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    seconds, steps = 0.0, 0
+    if STATE.exists():
+        kept = torch.load(STATE)
+        network.load_state_dict(kept["network"])
+        optimizer.load_state_dict(kept["optimizer"])
+        seconds, steps = kept["seconds"], kept["steps"]
+        torch.set_rng_state(kept["random"])
+    network.train()
+    while seconds < until:
+        began = time.perf_counter()
+        places = torch.randint(0, len(data.train), (BATCH,))
+        images = moved(batch_of(data.train, places))
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(images), data.train.labels[places].long()).backward()
+        optimizer.step()
+        seconds, steps = seconds + time.perf_counter() - began, steps + 1
+    kept = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "seconds": seconds, "steps": steps}
+    torch.save({**kept, "random": torch.get_rng_state()}, STATE)
+    right = 0
+    network.eval()
+    with torch.no_grad():
+        for places in torch.arange(len(data.test)).split(500):
+            right += int((network(batch_of(data.test, places)).argmax(1) == data.test.labels[places]).sum())
+    return {"seconds": seconds, "accuracy": right / len(data.test), "steps": steps}
+
+
+def moved(images: torch.Tensor) -> torch.Tensor:
+    """Crops the batch at one random place of its padded images, and mirrors half of it."""
+    side = images.shape[-1]
+    padded = torch.nn.functional.pad(images, (PADDING,) * 4)
+    down, right = torch.randint(0, 2 * PADDING + 1, (2,)).tolist()
+    cropped = padded[:, :, down : down + side, right : right + side]
+    return torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, cropped.flip(3), cropped)
+
+
+def turn(epochs: int, seed: int, folder: Path) -> dict[str, object]:
+    """Runs ours, then the textbook's loop until it has had as long."""
+    rate = matrix_rate()
+    mine = ours(epochs, seed, folder)
+    line = [sys.executable, __file__, "textbook", str(mine["seconds"]), str(seed)]
+    peer = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+    return {"epochs": epochs, "seed": seed, "ours": mine, "textbook": peer, "matrix_gflops": rate}
+
+
+def main() -> None:
+    seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    rows = [json.loads(line) for line in LINES.read_text().splitlines()] if LINES.exists() else []
+    done = {row["epochs"]: row for row in rows if row["seed"] == seed}
+    for epochs in EPOCHS:
+        if epochs not in done:
+            with tempfile.TemporaryDirectory() as folder:
+                done[epochs] = turn(epochs, seed, Path(folder))
+            with LINES.open("a") as file:
+                file.write(json.dumps(done[epochs]) + "\n")
+        row = done[epochs]
+        told = f"ours {row['ours']['accuracy']:.2%}, the textbook's {row['textbook']['accuracy']:.2%}"
+        print(f"{row['ours']['seconds']:.0f} s ({epochs} epochs): {told}", flush=True)
+    STATE.unlink(missing_ok=True)
+    write("accuracy_curve", f"python benchmarks/accuracy_curve.py {seed}", {"turns": list(done.values())})
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["textbook"]:
+        print(json.dumps(textbook(float(sys.argv[2]), int(sys.argv[3]))))
+    else:
+        main()
