@@ -26,7 +26,7 @@ def commands() -> list[str]:
 
 
 def smaller(command: str) -> list[str]:
-    """Returns the arguments with real paths and embedded images, few epochs of a small network on few pixels, and few measurements."""
+    """Returns the arguments with real paths or embedded images, few epochs of a small network, few measurements."""
     words = [
         {"PHOTOS": SHAPES, "OTHER_PHOTOS": SHAPES, "IMAGE…": IMAGE, "IMAGE": IMAGE, **SMALLER}.get(word, word)
         for word in shlex.split(command)[1:]
