@@ -3,13 +3,18 @@
 Notation: θ [p] the weights at the centre, d [p] a direction; a point of a line is θ + a d.
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, final
 
+import numpy as np
+import torch
 from torch import Tensor
 
 Normalisation = Literal["filter", "layer", "weight", "none"]
 Kind = Literal["random", "between", "pca", "hessian"]
+_PLAIN = ("kind", "says", "normalisation", "seed", "explained", "eigenvalue")
 
 
 @final
@@ -30,3 +35,18 @@ class Direction:
     """Of a principal component: its share of the path's variance, 0 to 1."""
     eigenvalue: float | None = None
     """Of a Hessian eigenvector."""
+
+
+def to_arrays(direction: Direction, prefix: str) -> dict[str, np.ndarray]:
+    """Returns a direction as arrays for an NPZ file, by names that begin with ``prefix``."""
+    about = {name: getattr(direction, name) for name in _PLAIN}
+    arrays = {f"{prefix}vector": direction.vector.numpy(), f"{prefix}about": np.array(json.dumps(about))}
+    return arrays | {f"{prefix}buffer.{name}": one.cpu().numpy() for name, one in direction.buffers}
+
+
+def from_arrays(mapping: Mapping[str, np.ndarray], prefix: str) -> Direction:
+    """Returns the direction that `to_arrays` wrote, to the bit."""
+    begin = f"{prefix}buffer."
+    buffers = tuple((name[len(begin) :], torch.from_numpy(mapping[name])) for name in mapping if name.startswith(begin))
+    about = json.loads(str(mapping[f"{prefix}about"]))
+    return Direction(vector=torch.from_numpy(mapping[f"{prefix}vector"]), buffers=buffers, **about)
