@@ -69,7 +69,7 @@ def pictures(module: nn.Module, *, images: int = 12, held_out: int = 0) -> Case:
 
 def moved_by_hand(module: nn.Module, grid: Grid, point: Sequence[float]) -> nn.Module:
     """The naive reference: a full copy whose tensors are set one by one, without folding."""
-    copied, layout = copy.deepcopy(module).eval(), layout_of(module)
+    copied, layout = copy.deepcopy(module).eval().requires_grad_(False), layout_of(module)
     state = copied.state_dict()
     for name, one in layout.parts(flat(module)).items():
         state[name] = one.clone()

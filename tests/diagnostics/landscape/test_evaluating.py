@@ -162,7 +162,6 @@ def test_a_cell_does_not_depend_on_those_before_it():
     assert float(module.count) == 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available() and not hasattr(torch, "bfloat16"), reason="no bfloat16")
 def test_a_module_whose_outputs_are_no_tensor_is_computed_in_float32():
     """A loss of one's own may read anything of them, in bfloat16 too coarsely."""
 

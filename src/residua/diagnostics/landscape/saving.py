@@ -4,6 +4,7 @@ A file knows which question it answers: the weights, the images, the loss, the g
 Cells of another question are never mixed with it.
 """
 
+import glob
 import hashlib
 import json
 import zipfile
@@ -83,6 +84,12 @@ def write(path: Path, stored: Stored) -> None:
         np.savez(file, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
 
 
+def remove_partials(path: Path) -> None:
+    """Removes what a kill within a write of this file has left beside it."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        partial.unlink(missing_ok=True)
+
+
 def read(path: Path) -> Stored:
     """Returns a survey that `write` wrote.
 
@@ -90,7 +97,7 @@ def read(path: Path) -> Stored:
         BadRun: If the file is missing, damaged, or holds no survey.
     """
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
         about = json.loads(str(arrays["about"]))
         if about["version"] != _VERSION:
