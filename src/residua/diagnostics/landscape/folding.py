@@ -58,6 +58,9 @@ def foldable(module: nn.Module, examples: Examples) -> tuple[Pair, ...]:
     output by the norm alone; and the module gives one tensor, so that nothing comes out at its side. A module whose
     forward pass cannot be traced has none.
     """
+    kinds = {type(one) for one in module.modules()}
+    if kinds.isdisjoint(_CONVOLUTIONS) or kinds.isdisjoint(_NORMS):
+        return ()
     reads: Counter[int] = Counter()
 
     def count(_made: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], _output: Tensor) -> None:
