@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from residua import machine
 from residua.data import sources
+from residua.data.spec import DataSpec
 from residua.diagnostics.case import Case, opened
 from residua.diagnostics.landscape.directions import Direction
 from residua.diagnostics.landscape.evaluating import question
@@ -169,7 +170,7 @@ def main() -> None:
     parser.add_argument("--share", type=int, default=17)
     asked = parser.parse_args()
     machine.prepare_process()
-    train = sources.load("cifar10").train
+    train = sources.load(DataSpec(source="cifar10")).train
     images, labels = torch.as_tensor(train.images[: asked.images]), train.labels[: asked.images]
     data = Pictures(images, labels)
     inputs = torch.stack([data[place][0] for place in range(len(data))])

@@ -85,10 +85,9 @@ def moved_by_hand(module: nn.Module, grid: Grid, point: Sequence[float]) -> nn.M
 def naive(case: Case, grid: Grid) -> Tensor:
     """The loss at every point, [rows, columns], with the point's own statistics."""
     found = torch.empty(grid.shape, dtype=torch.float64)
-    for j in range(grid.shape[0]):
-        for i in range(grid.shape[1]):
-            point = [grid.axes[0].values[i], *([grid.axes[1].values[j]] if len(grid.axes) > 1 else [])]
-            copied = moved_by_hand(case.module, grid, point)
-            with torch.no_grad():
-                found[j, i] = case.loss(copied(*case.examples.args), case.examples.labels)
+    xs, ys = (grid.axes[0].values, [axis.values for axis in grid.axes[1:]])
+    for i, x in enumerate(xs):
+        for j, y in enumerate(ys[0] if ys else [None]):
+            copied = moved_by_hand(case.module, grid, [x] if y is None else [x, y])
+            found[j, i] = case.loss(copied(*case.examples.args), case.examples.labels)
     return found

@@ -118,7 +118,7 @@ def told(surface, left):
     count += 1
     if count == 4:
         os.kill(os.getpid(), signal.SIGKILL)
-survey.survey(case_of(linear()), plane(linear()), store=store, told=told)
+survey.survey(case_of(linear()), plane(linear()), store=store, told=told, policy="batch")
 """
 
 
@@ -131,9 +131,9 @@ def test_what_a_kill_left_is_gone_on_from(tmp_path: Path, points: list):
     module = linear()
     left = int(np.isnan(saving.read(store).surface.cells[0].loss).sum())
     assert left == 3  # saved after each cell, killed when the fourth was told
-    resumed = survey(case_of(module), plane(module), store=store)
+    resumed = survey(case_of(module), plane(module), store=store, policy="batch")
     assert len(points) == 1 + left
-    same(resumed, survey(case_of(module), plane(module)))
+    same(resumed, survey(case_of(module), plane(module), policy="batch"))
     assert [one.name for one in tmp_path.iterdir()] == ["surface.npz"]
 
 
@@ -168,9 +168,13 @@ def test_a_module_whose_code_has_changed_is_refused(tmp_path: Path):
     module, store = linear(), tmp_path / "s.npz"
     grid = line(module)
     survey(case_of(module), grid, store=store)
-    module.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+    module.register_forward_hook(_doubled)
     with pytest.raises(BadRun, match=r"was computed with a loss of .* at its centre, which is .* now"):
         survey(case_of(module), grid, store=store)
+
+
+def _doubled(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+    return 2 * output
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut short"])

@@ -8,7 +8,7 @@ reads what the convolution gives. The formula is taken anew at each point, so it
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +94,7 @@ def folded(module: nn.Module, pair: Pair, parts: Mapping[str, Tensor]) -> Fold:
         pair: As `foldable` found it.
         parts: The parameters of the point, by name.
     """
-    convolution, norm = (module.get_submodule(path) for path in pair)
+    convolution, norm = (cast(Any, module.get_submodule(path)) for path in pair)
     names = {id(one): name for name, one in module.named_parameters()}
     held = (convolution.weight, convolution.bias, norm.weight, norm.bias)
     found = [None if one is None else names[id(one)] for one in held]

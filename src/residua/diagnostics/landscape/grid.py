@@ -52,13 +52,12 @@ class Grid:
     @property
     def shape(self) -> tuple[int, int]:
         """Returns rows (of y; 1 of a line) and columns (of x)."""
-        return (len(self.axes[1].values) if len(self.axes) > 1 else 1, len(self.axes[0].values))
+        x, *others = self.axes
+        return (len(others[0].values) if others else 1, len(x.values))
 
     def point(self, cell: Cell) -> tuple[float, ...]:
         """Returns the coordinates of a cell, one an axis."""
-        j, i = cell
-        x = self.axes[0].values[i]
-        return (x, self.axes[1].values[j]) if len(self.axes) > 1 else (x,)
+        return tuple(axis.values[place] for axis, place in zip(self.axes, reversed(cell), strict=False))
 
 
 def spaced(direction: Direction, low: float, high: float, *, steps: int) -> Axis:

@@ -19,14 +19,14 @@ from torch import Tensor, nn
 
 from residua import files
 from residua.diagnostics.case import Examples
-from residua.diagnostics.landscape.directions import from_arrays, to_arrays
 from residua.diagnostics.landscape.evaluating import Question
 from residua.diagnostics.landscape.grid import Axis, Grid
+from residua.diagnostics.landscape.keeping import from_arrays, to_arrays
 from residua.diagnostics.landscape.surface import Array, Cells, Centre, Precision, Surface
 from residua.errors import BadRun
 
 _VERSION = 1
-_PREFIXES = ("x_", "y_")
+_PREFIXES = ("x", "y")
 _NEAR = 1e-3
 """Of the loss at the centre: what two machines, or two numbers of threads, may differ by."""
 
@@ -66,7 +66,7 @@ def write(path: Path, stored: Stored) -> None:
     surface = stored.surface
     arrays: dict[str, Array] = {"exact": stored.exact}
     for prefix, axis in zip(_PREFIXES, surface.grid.axes, strict=False):
-        arrays |= {f"{prefix}values": np.array(axis.values), **to_arrays(axis.direction, prefix)}
+        arrays |= {f"{prefix}.values": np.array(axis.values), **to_arrays(axis.direction, prefix)}
     for place, cells in enumerate(surface.cells):
         arrays[f"loss_{place}"] = cells.loss
         if cells.error is not None:
@@ -202,7 +202,7 @@ def _together(one: Stored, other: Stored) -> Stored:
 
 def _stored(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> Stored:
     axes = tuple(
-        Axis(direction=from_arrays(arrays, prefix), values=tuple(arrays[f"{prefix}values"].tolist()))
+        Axis(direction=from_arrays(arrays, prefix), values=tuple(arrays[f"{prefix}.values"].tolist()))
         for prefix in _PREFIXES[: about["axes"]]
     )
     cells = tuple(
@@ -243,5 +243,5 @@ def _digest(tensors: Sequence[Tensor]) -> str:
     for one in tensors:
         plain = one.detach().cpu().contiguous()
         digest.update(f"{tuple(plain.shape)} {plain.dtype}".encode())
-        digest.update(plain.reshape(-1).view(torch.uint8).numpy())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
