@@ -1,15 +1,15 @@
 """Prints what a point of a loss surface costs, beside the published per-point procedure, and what a whole map takes.
 
-    RESIDUA_DATA=DIR .venv/bin/python benchmarks/landscape.py [--images 1024] [--rounds 7] [--cells 12]
+    RESIDUA_DATA=DIR .venv/bin/python benchmarks/landscape.py [--images 1024] [--rounds 15] [--share 17]
 
 The published procedure (Li et al. 2018; their released code), written plainly from its description: at each point the
 weights are set tensor by tensor from lists of directions, and the loss is summed over batches of 128 (their default for
-surfaces) from a ``DataLoader`` that decodes and normalises each image anew; in evaluation mode, in float32, in the
+surfaces) from a ``DataLoader`` that scales and normalises each image anew; in evaluation mode, in float32, in the
 process itself (their default is two workers; beside two busy threads these gain nothing). The network is resnet20 on
 CIFAR-10 at 32×32, the images are the same, and so are the points; the two take turns, a point each.
 
 Then the whole verb's part: 51×51 points of the same network with 256 images, centre and checks in float32 included,
-from the pace of so many of its cells, spread over the order; ``--whole`` computes all of them.
+from the pace of every 17th of its cells (``--share 1`` computes all of them).
 """
 
 import argparse

@@ -48,7 +48,7 @@ def survey(
 
     Planes are computed in bfloat16 where the machine does so natively, after norms were folded into the convolutions
     before them (under ``frozen``); lines, zooms, the centre and some cells of each plane in float32. On a GPU the same
-    is done in larger batches.
+    is done in larger batches, which has not been measured there.
 
     Args:
         case: Module, examples and loss; held-out examples, where it has any, are a second part in the same go.
