@@ -2,24 +2,31 @@
 
     RESIDUA_DATA=DIR .venv/bin/python benchmarks/landscape.py [--images 1024] [--rounds 15] [--share 17]
 
-The published procedure (Li et al. 2018; their released code), written plainly from its description: at each point the
-weights are set tensor by tensor from lists of directions, and the loss is summed over batches of 128 (their default for
-surfaces) from a ``DataLoader`` that scales and normalises each image anew; in evaluation mode, in float32, in the
-process itself (their default is two workers; beside two busy threads these gain nothing). The network is resnet20 on
-CIFAR-10 at 32×32, the images are the same, and so are the points; the two take turns, a point each.
+Three processes take turns, a point each, because the allocator belongs to the process. ``published`` is the procedure
+of Li et al. 2018 as their released code has it, written from its description: at each point the weights are set tensor
+by tensor from lists of directions, and the loss is summed over batches of 128 from a ``DataLoader`` with its default of
+two workers, which open, scale and normalise each picture anew; in evaluation mode, in float32. ``fair`` is the same
+without workers and with our allocator. ``ours`` is `residua.diagnostics.landscape` as `residua landscape` uses it. The
+network is resnet20 on CIFAR-10 at 32×32; images, weights, directions and points are the same.
 
 Then the whole verb's part: 51×51 points of the same network with 256 images, centre and checks in float32 included,
 from the pace of every 17th of its cells (``--share 1`` computes all of them).
 """
 
 import argparse
+import json
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import torch
 from fast import matrix_rate
+from PIL import Image
 from results import spread, write
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -28,7 +35,7 @@ from residua import machine
 from residua.data import sources
 from residua.data.spec import DataSpec
 from residua.diagnostics.case import Case, opened
-from residua.diagnostics.landscape.directions import Direction
+from residua.diagnostics.landscape.directions import random_pair
 from residua.diagnostics.landscape.evaluating import question
 from residua.diagnostics.landscape.grid import Grid, coarse_to_fine, spaced
 from residua.diagnostics.landscape.layout import layout_of
@@ -39,11 +46,12 @@ from residua.networks.network import build
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 """Of CIFAR-10's channels."""
+WAYS = ("published", "fair", "ours")
 Point = Callable[[Sequence[float]], float]
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """Images of bytes that are scaled and normalised one by one, each time they are read."""
+    """Pictures that are opened, scaled and normalised one by one, each time they are read."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         self._images = images.permute(0, 2, 3, 1).contiguous().numpy()
@@ -54,14 +62,15 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return len(self._labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        pixels = torch.from_numpy(self._images[index]).permute(2, 0, 1).contiguous().float().div(255)
+        picture = Image.fromarray(self._images[index])
+        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous().float().div(255)
         return (pixels - self._mean) / self._std, self._labels[index]
 
 
-def published(network: nn.Module, data: Pictures, directions: Sequence[list[Tensor]]) -> Point:
+def published(network: nn.Module, data: Pictures, directions: Sequence[list[Tensor]], workers: int) -> Point:
     """Returns the published procedure: the mean loss at a point of the plane."""
     weights = [one.detach().clone() for one in network.parameters()]
-    loader = DataLoader(data, batch_size=128, shuffle=False)
+    loader = DataLoader(data, batch_size=128, shuffle=False, num_workers=workers)
     criterion = nn.CrossEntropyLoss()
 
     def loss(point: Sequence[float]) -> float:
@@ -81,6 +90,20 @@ def published(network: nn.Module, data: Pictures, directions: Sequence[list[Tens
     return loss
 
 
+@contextmanager
+def ours(case: Case, grid: Grid) -> Iterator[Point]:
+    """Yields the library's way."""
+    with moving(case.module, [axis.direction for axis in grid.axes], case.examples) as moved:
+        asked = question(case, moved, policy="frozen", images=None, names=("train",), precision=None)
+        moved.fold(asked.parts[0].batches[0])
+
+        def loss(point: Sequence[float]) -> float:
+            moved.to(point)
+            return asked.measure(moved.module)[0][0]
+
+        yield loss
+
+
 def trained(case: Case, steps: int = 60) -> None:
     """Trains a little, so that the losses are those of a network and its norms have statistics of images."""
     optimizer = torch.optim.SGD(case.module.parameters(), lr=0.1, momentum=0.9)
@@ -94,56 +117,65 @@ def trained(case: Case, steps: int = 60) -> None:
 
 
 def plane(network: nn.Module, steps: int) -> Grid:
-    """Returns a plane of two Gaussian directions, each filter as long as the network's; biases and norms stay."""
-    layout, axes = layout_of(network), []
-    for seed in (0, 1):
-        vector = torch.randn(len(layout), generator=torch.Generator().manual_seed(seed))
-        for part, one in zip(layout.parts(vector).values(), network.parameters(), strict=True):
-            if one.dim() < 2:
-                part.zero_()
-            else:
-                sizes = (one.detach().flatten(1).norm(dim=1) / part.flatten(1).norm(dim=1)).view(
-                    -1, *[1] * (one.dim() - 1)
-                )
-                part.mul_(sizes)
-        axes.append(spaced(Direction(kind="random", says=f"seed {seed}", vector=vector), -1.0, 1.0, steps=steps))
-    return Grid(axes=tuple(axes))
+    """Returns a plane of two Gaussian directions normalised by filter."""
+    return Grid(axes=tuple(spaced(one, -1.0, 1.0, steps=steps) for one in random_pair(network, seed=0)))
 
 
-def per_point(case: Case, data: Pictures, grid: Grid, rounds: int) -> dict[str, object]:
+def serve(way: str, images: int) -> None:
+    """Answers each point on the standard input with its loss and its seconds; meant for a process of its own."""
+    if way != "published":
+        machine.prepare_process()
+    case, data = opened_case(images)
+    grid = plane(case.module, 51)
+
+    def answer(loss: Point) -> None:
+        print("ready", flush=True)
+        for line in sys.stdin:
+            began = time.perf_counter()
+            found = loss(json.loads(line))
+            print(json.dumps([found, time.perf_counter() - began]), flush=True)
+
+    if way == "ours":
+        with ours(case, grid) as loss:
+            answer(loss)
+    else:
+        parts = [list(layout_of(case.module).parts(axis.direction.vector).values()) for axis in grid.axes]
+        answer(published(case.module, data, parts, workers=2 if way == "published" else 0))
+
+
+def per_point(images: int, grid: Grid, rounds: int) -> dict[str, object]:
     """Times a point of each way in turn, and returns their seconds, ratios and how far the losses are apart."""
-    peer = build(catalogue.specification("resnet20"), seed=0)
-    peer.load_state_dict(case.module.state_dict())
-    layout = layout_of(case.module)
-    theirs = published(peer, data, [list(layout.parts(axis.direction.vector).values()) for axis in grid.axes])
-    seconds: dict[str, list[float]] = {"published": [], "ours": []}
-    away: list[float] = []
-    with moving(case.module, [axis.direction for axis in grid.axes], case.examples) as moved:
-        asked = question(case, moved, policy="frozen", images=None, names=("train",), precision=None)
-        moved.fold(asked.parts[0].batches[0])
-
-        def ours(point: Sequence[float]) -> float:
-            moved.to(point)
-            return asked.measure(moved.module)[0][0]
-
-        order = coarse_to_fine(grid.shape)
-        for cell in order[:: len(order) // (rounds + 2)][: rounds + 2]:
-            losses = {}
-            for name, way in (("published", theirs), ("ours", ours)):
-                began = time.perf_counter()
-                losses[name] = way(grid.point(cell))
-                seconds[name].append(time.perf_counter() - began)
-            away.append(abs(losses["ours"] - losses["published"]) / losses["published"])
-    seconds = {name: times[2:] for name, times in seconds.items()}  # two to warm up
-    ratios = [left / right for left, right in zip(seconds["published"], seconds["ours"], strict=True)]
+    servers = {way: _started(way, images) for way in WAYS}
+    rows: list[dict[str, list[float]]] = []
+    order = coarse_to_fine(grid.shape)
+    for cell in order[:: len(order) // (rounds + 2)][: rounds + 2]:
+        rows.append({way: _asked(server, json.dumps(grid.point(cell))) for way, server in servers.items()})
+    for server in servers.values():
+        server.communicate()
+    rows = rows[2:]  # two to warm up
+    away = [abs(row["ours"][0] - row["published"][0]) / row["published"][0] for row in rows]
     return {
-        "images": len(data),
-        "precision": asked.precision,
-        "folded": len(moved.folds),
-        "seconds": {name: spread(times) for name, times in seconds.items()},
-        "ratio": spread(ratios),
+        "images": images,
+        "seconds": {way: spread([row[way][1] for row in rows]) for way in WAYS},
+        "ratio_to": {way: spread([row[way][1] / row["ours"][1] for row in rows]) for way in WAYS[:2]},
         "relative_difference": spread(away),
     }
+
+
+def _started(way: str, images: int) -> "subprocess.Popen[str]":
+    line = [sys.executable, __file__, "--serve", way, "--images", str(images)]
+    server = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    assert server.stdout.readline() == "ready\n"
+    return server
+
+
+def _asked(server: "subprocess.Popen[str]", line: str) -> list[float]:
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(line + "\n")
+    server.stdin.flush()
+    return json.loads(server.stdout.readline())
 
 
 def whole_map(case: Case, grid: Grid, share: int) -> dict[str, object]:
@@ -163,22 +195,32 @@ def whole_map(case: Case, grid: Grid, share: int) -> dict[str, object]:
     }
 
 
+def opened_case(images: int) -> tuple[Case, Pictures]:
+    """Returns the trained network with its images, and the same as pictures."""
+    train = sources.load(DataSpec(source="cifar10")).train
+    data = Pictures(torch.as_tensor(train.images[:images]), train.labels[:images])
+    inputs = torch.stack([data[place][0] for place in range(len(data))])
+    network = build(catalogue.specification("resnet20"), seed=0)
+    case = replace(opened(network, inputs, train.labels[:images]), name="resnet20")
+    trained(case)
+    return case, data
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--share", type=int, default=17)
+    parser.add_argument("--serve", choices=WAYS)
     asked = parser.parse_args()
+    if asked.serve:
+        serve(asked.serve, asked.images)
+        return
     machine.prepare_process()
-    train = sources.load(DataSpec(source="cifar10")).train
-    images, labels = torch.as_tensor(train.images[: asked.images]), train.labels[: asked.images]
-    data = Pictures(images, labels)
-    inputs = torch.stack([data[place][0] for place in range(len(data))])
-    case = replace(opened(build(catalogue.specification("resnet20"), seed=0), inputs, labels), name="resnet20")
-    trained(case)
+    case, _ = opened_case(asked.images)
     grid = plane(case.module, 51)
     found = {"matrix_gflops": [matrix_rate()], "threads": torch.get_num_threads()}
-    found |= {"per_point": per_point(case, data, grid, asked.rounds)}
+    found |= {"per_point": per_point(asked.images, grid, asked.rounds)}
     found["matrix_gflops"].append(matrix_rate())
     found |= {"map": whole_map(case, grid, asked.share)}
     found["matrix_gflops"].append(matrix_rate())
