@@ -45,3 +45,6 @@ class Measure:
     function: Callable[[Trial], Measurement]
     version: int = 1
     """Raised when its numbers change their meaning, so that kept ones are measured anew."""
+    diverged: Mapping[str, float] = field(default_factory=dict)
+    """Its numbers of a trial whose loss stopped being one, such as ``train_loss`` = ∞; those that are missing here
+    nobody knows then."""
