@@ -1,7 +1,7 @@
 """What is run for a claim: arms, seeds, budget, and the figure, as data."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, final
 
 from torch import nn
@@ -79,6 +79,8 @@ class FigureSpec:
     """Drawn dashed beside it, such as the test error beside the training error."""
     prediction: str = ""
     """Of the numbers or series: what theory says, drawn as a thin line."""
+    published: Mapping[str, float] = field(default_factory=dict)
+    """For ``intervals``: the source's own number of an arm, by the arm's name, drawn as an open diamond."""
     log_y: bool = False
     log_x: bool = False
 
