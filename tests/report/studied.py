@@ -34,9 +34,7 @@ def claim(name: str, en: str, zh: str, *, smallest: float = 0.1, **terms: float)
 
 
 CLAIMS = (
-    claim(
-        "plain", "A deeper plain network trains worse.", "更深的普通网络训练得更差。", plain_56=1.0, plain_20=-1.0
-    ),
+    claim("plain", "A deeper plain network trains worse.", "更深的普通网络训练得更差。", plain_56=1.0, plain_20=-1.0),
     claim(
         "residual",
         "A deeper residual network trains worse.",
@@ -130,9 +128,7 @@ def study() -> Study:
 def results(*, seeds: int = 3) -> Results:
     made, random_ = study(), random.Random(0)
     numbers = {arm.name: {seed: _numbers(arm, random_) for seed in range(seeds)} for arm in ARMS}
-    series = {
-        arm.name: {seed: _series(arm, numbers[arm.name][seed], random_) for seed in range(seeds)} for arm in ARMS
-    }
+    series = {arm.name: {seed: _series(arm, numbers[arm.name][seed], random_) for seed in range(seeds)} for arm in ARMS}
     found = Results(
         study=made,
         scale="quick",
