@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 from residua.errors import BadRun, BadSetting, Interrupted
 from residua.studies import performing
@@ -17,6 +17,7 @@ PAUSE_SECONDS = 0.5
 """Between two looks at what other processes have done."""
 
 
+@runtime_checkable
 class Told(Protocol):
     """Is told how a study goes on, by the names of its trials; changes nothing in it."""
 

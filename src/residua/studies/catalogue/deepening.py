@@ -13,7 +13,7 @@ _SMALL = ("network.stem.width=8", "network.widths=8,16,32", "label_smoothing=0",
 def _arms(first: int, second: int, third: int, whole: int) -> tuple[Arm, ...]:
     """Returns a chain 8 → 20 → 56 and 56 from the start, with the epochs of each."""
     return (
-        Arm(name="8", network="resnet8", epochs=first, group="grown", x=8),
+        Arm(name="8", network="resnet8", epochs=first, group="grown", x=8.0),
         Arm(
             name="8 → 20",
             network="resnet20",
@@ -21,7 +21,7 @@ def _arms(first: int, second: int, third: int, whole: int) -> tuple[Arm, ...]:
             deepen=((1, 2), (2, 2), (3, 2)),
             epochs=second,
             group="grown",
-            x=20,
+            x=20.0,
         ),
         Arm(
             name="8 → 20 → 56",
@@ -30,9 +30,9 @@ def _arms(first: int, second: int, third: int, whole: int) -> tuple[Arm, ...]:
             deepen=((1, 6), (2, 6), (3, 6)),
             epochs=third,
             group="grown",
-            x=56,
+            x=56.0,
         ),
-        Arm(name="56", network="resnet56", epochs=whole, group="from the start", x=56),
+        Arm(name="56", network="resnet56", epochs=whole, group="from the start", x=56.0),
     )
 
 

@@ -7,7 +7,7 @@ from residua.studies.design import Arm, Budget, FigureSpec, Study
 from residua.studies.measures.course import COURSE
 
 ARMS = tuple(
-    Arm(name=f"{group}-{depth}", network=f"{family}{depth}", group=group, x=depth)
+    Arm(name=f"{group}-{depth}", network=f"{family}{depth}", group=group, x=float(depth))
     for group, family in (("plain", "plain"), ("residual", "resnet"))
     for depth in (20, 56)
 )
