@@ -11,7 +11,7 @@ from torch.nn import functional
 from residua.studies import performing
 from residua.studies.design import Arm
 from residua.studies.measures.course import course
-from residua.studies.measures.growth import growth
+from residua.studies.measures.deepened import deepened
 from residua.studies.measures.health import gradient_health, kept_information
 from residua.studies.schedule import Schedule
 from residua.studies.store import Store
@@ -54,17 +54,17 @@ def test_the_course_is_that_of_the_run(trials: dict[str, Trial]):
 
 
 def test_identity_blocks_change_no_logit_and_gradient_reaches_them(trials: dict[str, Trial]):
-    found = growth(trials["deep"])
+    found = deepened(trials["deep"])
     assert found.numbers["logit_change"] == 0.0
     assert 0 < found.numbers["new_gradient"] < 1
-    assert growth(trials["first"]).numbers == {}
+    assert deepened(trials["first"]).numbers == {}
 
 
 def test_the_loss_before_is_the_smaller_networks(trials: dict[str, Trial]):
     case = trials["first"].case(512)
     with torch.no_grad():
         loss = float(functional.cross_entropy(case.module.eval()(case.examples.args[0]), case.examples.labels))
-    assert growth(trials["deep"]).numbers["loss_before"] == pytest.approx(loss, rel=1e-5)
+    assert deepened(trials["deep"]).numbers["loss_before"] == pytest.approx(loss, rel=1e-5)
 
 
 def test_compute_goes_on_where_the_smaller_network_ended(trials: dict[str, Trial]):
@@ -74,7 +74,7 @@ def test_compute_goes_on_where_the_smaller_network_ended(trials: dict[str, Trial
     assert deep is not None
     images = first.read("data")["parts"]["train"]["images"]
     small, large = (run.read("network")["multiply_adds"] * images / 1e9 for run in (first, deep))
-    points = growth(trials["deep"]).series["loss_by_compute"]
+    points = deepened(trials["deep"]).series["loss_by_compute"]
     assert [x for x, _ in points] == pytest.approx([small, small + large, small + 2 * large])
 
 

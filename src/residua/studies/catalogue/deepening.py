@@ -5,7 +5,7 @@ from math import log
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, Budget, FigureSpec, Study
 from residua.studies.measures.course import COURSE
-from residua.studies.measures.growth import GROWTH
+from residua.studies.measures.deepened import DEEPENED
 
 _SMALL = ("network.stem.width=8", "network.widths=8,16,32", "label_smoothing=0", "choose=last")
 
@@ -107,7 +107,7 @@ STUDY = Study(
             why_smallest=Text("A tenth of the loss.", "损失的十分之一。"),
         ),
     ),
-    measures=(COURSE, GROWTH),
+    measures=(COURSE, DEEPENED),
     budgets={
         "quick": Budget(
             arms=_arms(8, 4, 4, 7),

@@ -10,7 +10,7 @@ from residua.training.record import Record
 _IMAGES = 512
 
 
-def growth(trial: Trial) -> Measurement:
+def deepened(trial: Trial) -> Measurement:
     """Measures a deepened network against the one that it starts from, and every network's loss against its compute.
 
     Numbers, of a trial that starts from another one: ``logit_change``, max |f_deep(x) − f(x)| over 512 training images
@@ -23,7 +23,7 @@ def growth(trial: Trial) -> Measurement:
         ValueError: If nothing was trained.
     """
     if trial.run is None:
-        raise ValueError("growth is of trials that were trained")
+        raise ValueError("deepened is of trials that were trained")
     series = {"loss_by_compute": _by_compute(trial)}
     if trial.begins is None or trial.beginning is None:
         return Measurement(series=series)
@@ -41,7 +41,7 @@ def growth(trial: Trial) -> Measurement:
     )
 
 
-GROWTH = Measure("growth", growth)
+DEEPENED = Measure("deepened", deepened)
 
 
 def _share_of_new(deep: nn.Module, before: nn.Module, case: Case) -> float:
