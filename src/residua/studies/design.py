@@ -1,8 +1,10 @@
 """What is run for a claim: arms, seeds, budget, and the figure, as data."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, final
+
+from torch import nn
 
 from residua.networks.spec import NetworkSpec
 from residua.studies.claim import Claim, Text
@@ -19,8 +21,10 @@ class Arm:
 
     name: str
     """Short, for tables and legends: ``plain-56``."""
-    network: str | NetworkSpec
-    """Catalogue name, ``path.py:factory`` or specification."""
+    network: str | NetworkSpec | Callable[[int], nn.Module]
+    """Catalogue name, ``path.py:factory`` or specification. Where nothing is trained also what makes a module of a
+    seed: a function of a module's own level, or a frozen dataclass that can be called, whose fields then tell one
+    network from another."""
     settings: tuple[str, ...] = ()
     """``name=value`` as `residua train --set` takes them, after those of the budget."""
     begins: str | None = None
