@@ -70,9 +70,11 @@ def test_the_reruns_of_56_layers_are_worse_than_five_runs_of_110_by_more_than_ha
 
 def test_the_shortcuts_of_table_1_are_worse_but_for_the_gate_that_begins_closed():
     answers = {name: answer(single(error), FIVE) for name, error in published.HE_2016_TABLE_1.items()}
-    undecided = {name for name, one in answers.items() if one != "supported"}
-    assert undecided == {"original", "shortcut-only gating, b = −6"}
-    assert set(answers.values()) == {"supported", "inconclusive"}
+    assert (
+        answers.pop("original") == "contradicted"
+    )  # its difference from itself is 0, and the spread under half a point
+    assert {name for name, one in answers.items() if one != "supported"} == {"shortcut-only gating, b = −6"}
+    assert answers["shortcut-only gating, b = −6"] == "inconclusive"
 
 
 def test_of_the_orders_at_110_layers_two_are_worse_and_none_is_shown_to_be_better():
@@ -84,7 +86,7 @@ def test_of_the_orders_at_110_layers_two_are_worse_and_none_is_shown_to_be_bette
     assert answer(FIVE, single(published.HE_2016_TABLE_2["full_preactivation"][0])) == "inconclusive"
 
 
-def simulated(mean: float, *, kind: str, studies: int = 4000, seeds: int = 5) -> dict[str, float]:
+def simulated(mean: float, *, kind: str, studies: int = 2000, seeds: int = 5) -> dict[str, float]:
     """Returns how often each answer is given at a true mean, with effects of standard deviation 1."""
     one = Claim(name="s", says=WORDS, source="", effect=(Term("a", "q"),), smallest=1.0, kind=kind, why_smallest=WORDS)
     drawn = np.random.default_rng(0).normal(mean, 1.0, (studies, seeds)).tolist()
@@ -96,7 +98,7 @@ def simulated(mean: float, *, kind: str, studies: int = 4000, seeds: int = 5) ->
 def test_at_the_edge_itself_at_most_one_verdict_in_twenty_is_false(kind):
     """benchmarks/verdicts.py has the same with more studies and other laws; here to four standard errors."""
     found = simulated(1.0, kind=kind)
-    assert found["supported"] + found["contradicted"] <= 0.05 + 4 * (0.05 * 0.95 / 4000) ** 0.5
+    assert found["supported"] + found["contradicted"] <= 0.05 + 4 * (0.05 * 0.95 / 2000) ** 0.5
 
 
 @pytest.mark.parametrize(("mean", "expected"), [(3.0, "supported"), (-1.0, "contradicted")])
