@@ -13,12 +13,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from residua.configuration import check, check_choices
+from residua.diagnostics.case import Case, opened
 from residua.errors import BadNetwork
 from residua.networks.initialization import GAINS
 from residua.networks.layers import ACTIVATIONS, ActivationKind, FixedScale
 from residua.networks.residual import Residual
 from residua.studies.trial import Trial
 
+INPUTS_FROM = 2**31
+"""Added to a seed for what it draws beside the weights; torch looks at a seed's lower 32 bits alone."""
 _HEAD = 10
 
 
@@ -64,13 +67,21 @@ class DenseNetwork(nn.Module):
         self.units = nn.Sequential(*(_unit(spec, generator) for _ in range(spec.depth)))
         self.head = _linear(spec.width, _HEAD, 1.0, generator)
 
-    def forward(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n outputs"]:
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n outputs"]:
         return self.head(self.units(x.flatten(1)))
+
+
+def case_of(trial: Trial, examples: int) -> Case:
+    """Returns a case with so many inputs: `inputs` for a `Dense`, the trial's own images for any other network."""
+    network = trial.network()
+    if not isinstance(network, DenseNetwork):
+        return trial.case(examples)
+    return opened(network, inputs(trial, network.spec, examples), name=trial.arm)
 
 
 def inputs(trial: Trial, spec: Dense, examples: int) -> Float[Tensor, "n width"]:
     """Returns x ~ N(0, 1), drawn from the trial's seed, but other numbers than its weights."""
-    generator = torch.Generator().manual_seed(2**31 + trial.seed)
+    generator = torch.Generator().manual_seed(INPUTS_FROM + trial.seed)
     return torch.randn(examples, spec.width, generator=generator)
 
 
@@ -83,13 +94,14 @@ def require_dense(trial: Trial) -> DenseNetwork:
     network = trial.network()
     if not isinstance(network, DenseNetwork):
         raise BadNetwork(
-            f"{trial.arm}: a {type(network).__name__} has no units to measure; give the arm a residua.studies.dense.Dense"
+            f"{trial.arm}: a {type(network).__name__} has no units to measure; "
+            "give the arm a residua.studies.dense.Dense"
         )
     return network
 
 
 def _unit(spec: Dense, generator: torch.Generator) -> nn.Module:
-    gain = GAINS[spec.activation] if spec.gain is None else spec.gain
+    gain = float(GAINS[spec.activation]) if spec.gain is None else spec.gain
     layers: list[nn.Module] = []
     for _ in range(spec.layers):
         layers += [nn.BatchNorm1d(spec.width)] if spec.norm else []

@@ -11,6 +11,9 @@ from residua.diagnostics.case import undisturbed
 from residua.studies.dense import Dense, DenseNetwork, inputs, require_dense
 from residua.studies.trial import Measure, Measurement, Trial
 
+GRADIENTS_FROM = 3 * 2**30
+"""Added to the seed for g, as `residua.studies.dense.INPUTS_FROM` is for the inputs."""
+
 
 def growth(trial: Trial) -> Measurement:
     """Measures one pass of normal inputs, as many as the network is wide, in training mode.
@@ -54,7 +57,7 @@ def _norms(network: DenseNetwork, x: Tensor, *, seed: int) -> list[float]:
         stream = [x.requires_grad_()]
         for unit in network.units:
             stream.append(unit(stream[-1]))
-        generator = torch.Generator().manual_seed(2**32 + seed)
+        generator = torch.Generator().manual_seed(GRADIENTS_FROM + seed)
         gradient = torch.randn(x.shape, generator=generator)
         found = torch.autograd.grad(stream[-1], stream, gradient)
     last = float(gradient.double().norm())
