@@ -5,7 +5,6 @@ from math import log
 
 import pytest
 import torch
-from tests.studies.tiny import NETWORK, budget, study
 from torch.nn import functional
 
 from residua.studies import performing
@@ -16,6 +15,7 @@ from residua.studies.measures.health import gradient_health, kept_information
 from residua.studies.schedule import Schedule
 from residua.studies.store import Store
 from residua.studies.trial import Trial
+from tests.studies.tiny import NETWORK, budget, study
 
 DEEP = replace(NETWORK, blocks=(3,))
 
