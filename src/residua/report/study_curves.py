@@ -75,8 +75,10 @@ def _dress(drawn: Drawn) -> None:
 def _finish(drawn: Drawn, ends: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
     """Explains dashes and thin lines, and names every line at its end."""
     axes, spec, soft = drawn.axes, drawn.spec, PALETTE["soft"]
+    band = f" ({drawn.said('median')})" if spec.kind == "course" and len(drawn.results.seeds) > 1 else ""
+    if spec.second or band:
+        axes.plot([], [], color=soft, linewidth=2.0, label=quantity_said(spec.quantity, drawn.language) + band)
     if spec.second:
-        axes.plot([], [], color=soft, linewidth=2.0, label=quantity_said(spec.quantity, drawn.language))
         axes.plot([], [], color=soft, linewidth=1.6, linestyle=DASHED, label=quantity_said(spec.second, drawn.language))
     if spec.prediction:
         axes.plot([], [], color=PALETTE["ink"], linewidth=1.0, linestyle=DOTTED, label=drawn.said("predicted"))

@@ -4,7 +4,6 @@ import contextlib
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import final
 
 from rich.console import Console
@@ -13,7 +12,7 @@ from residua.report.displays import Display, fitting_display
 from residua.report.numbers import duration
 from residua.report.section import plural
 from residua.report.study_cards import claim_cards
-from residua.report.study_words import Language
+from residua.report.study_words import Language, said
 from residua.studies.results import Results
 
 _NAMED = 3
@@ -29,25 +28,27 @@ class StudyProgress:
 
     Args:
         display: Where it appears.
+        expected: Seconds of each trial that is yet to run, by its name.
+        workers: That run trials at once.
         clock: Gives seconds.
     """
 
-    def __init__(self, display: Display, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._display, self._clock, self._workers = display, clock, 1
-        self._left: dict[str, float] = {}
+    def __init__(
+        self,
+        display: Display,
+        expected: Mapping[str, float],
+        *,
+        workers: int = 1,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._display, self._clock, self._workers = display, clock, max(1, workers)
+        self._left = dict(expected)
+        self._trials, self._failed = len(expected), 0
         self._running: dict[str, float] = {}
         self._took = self._foreseen = 0.0
-        self._trials = self._failed = 0
-
-    def started(self, expected: Mapping[str, float], *, workers: int) -> None:
-        """Takes note of the trials that are to be run, each with the seconds that it should take."""
-        self._workers, self._left, self._trials = max(1, workers), dict(expected), len(expected)
-        if not expected:
-            self._display.say("every trial has been run before; nothing is left to run")
-            return
         several = f" on {workers} workers" if workers > 1 else ""
-        self._display.say(f"{plural(len(expected), 'trial')} to run{several}, about {duration(self.seconds_left())}")
-        self._display.start(len(expected), 0)
+        display.say(f"{plural(self._trials, 'trial')} to run{several}, about {duration(self.seconds_left())}")
+        display.start(max(1, self._trials), 0)
 
     def began(self, trial: str) -> None:
         """Takes note that a trial runs now."""
@@ -100,24 +101,27 @@ class StudyProgress:
 
 
 @contextlib.contextmanager
-def study_progress(display: Display | None = None) -> Iterator[StudyProgress]:
+def study_progress(
+    expected: Mapping[str, float], *, workers: int = 1, display: Display | None = None
+) -> Iterator[StudyProgress]:
     """Shows a study's trials on the standard error; see `StudyProgress` for what it is told."""
     shown = display or fitting_display(Console(stderr=True))
     try:
-        yield StudyProgress(shown)
+        yield StudyProgress(shown, expected, workers=workers)
     finally:
         shown.stop()
 
 
-def answer(several: Sequence[Results], language: Language, *, page: Path, command: str) -> str:
-    """Returns what a study says in the end: each claim's verdict, where the page is, what to do next."""
-    lines = []
-    for results in several:
-        for card in claim_cards(results, language):
-            lines += [
-                f"{card.mark.sign} {card.says}",
-                *textwrap.wrap(card.sentence, 80, initial_indent="  ", subsequent_indent="  "),
-                "",
-            ]
-        lines += [f"{trial} failed: {error}" for trial, error in results.failures.items()]
-    return "\n".join([*lines, f"page: {page}", f"next: {command}"])
+def answer(results: Results, language: Language) -> str:
+    """Returns what a study says in the end: its question, each claim with its verdict, what failed, what to run next."""
+    lines = [said(results.study.question, language), ""]
+    for card in claim_cards(results, language):
+        lines += [f"{card.mark.sign} {card.says}", *_indented(card.sentence), ""]
+    lines += [f"{trial} failed: {error}" for trial, error in results.failures.items()]
+    larger = dict.fromkeys(one.needs for one in results.verdicts if one.needs)
+    lines += [f"next: residua study {results.study.name} --scale {scale}" for scale in larger]
+    return "\n".join(lines).rstrip()
+
+
+def _indented(text: str) -> list[str]:
+    return textwrap.wrap(text, 80, initial_indent="  ", subsequent_indent="  ")

@@ -13,7 +13,6 @@ LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 WORDS = {
     "study": Text("study", "研究"),
-    "question": Text("The question", "问题"),
     "claims": Text("The claims", "论断"),
     "figures": Text("What was measured", "测得的结果"),
     "arms": Text("The arms", "各对照组"),
