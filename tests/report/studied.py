@@ -15,7 +15,7 @@ from residua.studies.judging import judge_all
 from residua.studies.results import Results, TrialRow
 
 ARMS = tuple(
-    Arm(name=f"{kind}-{depth}", network=f"{kind}{depth}", group=kind, x=depth)
+    Arm(name=f"{kind}-{depth}", network=f"{kind}{depth}", group=kind, x=float(depth))
     for kind in ("plain", "residual")
     for depth in (20, 32, 44, 56)
 )
@@ -178,7 +178,7 @@ def _numbers(arm: Arm, random_: random.Random) -> dict[str, float]:
 
 def _series(arm: Arm, numbers: dict[str, float], random_: random.Random) -> dict:
     def falling(end: float) -> tuple[tuple[float, float], ...]:
-        return tuple((epoch, end + 2.3 * exp(-epoch) * random_.uniform(0.8, 1.2)) for epoch in range(1, 7))
+        return tuple((float(epoch), end + 2.3 * exp(-epoch) * random_.uniform(0.8, 1.2)) for epoch in range(1, 7))
 
     surface = {}
     if arm.x in (20, 56):

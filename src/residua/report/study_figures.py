@@ -61,12 +61,13 @@ def write_figures(folder: Path, results: Results, language: Language = "en") -> 
     font = han_font() if language == "zh" else None
     for place, spec in _drawable(results):
         stem = folder / f"{results.study.name}-{place}"
+        drawn = _titled(spec, results, language)
         with _letters_of_the_page():
-            files.write(stem.with_suffix(".svg"), to_svg(_titled(spec, results, language)))
-        drawn = _titled(spec, results, language if font else "en")
-        if font:
-            for text in drawn.findobj(Text):
-                text.set_fontfamily([FONT, font])
+            files.write(stem.with_suffix(".svg"), to_svg(drawn))
+        if language == "zh" and font is None:
+            drawn = _titled(spec, results, "en")
+        for text in drawn.findobj(Text) if font else ():
+            text.set_fontfamily([FONT, font])
         files.write(stem.with_suffix(".png"), to_png(drawn))
         written += [stem.with_suffix(".svg"), stem.with_suffix(".png")]
     return tuple(written)

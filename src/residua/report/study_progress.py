@@ -3,7 +3,7 @@
 import contextlib
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import final
 
 from rich.console import Console
@@ -113,7 +113,7 @@ def study_progress(
 
 
 def answer(results: Results, language: Language) -> str:
-    """Returns what a study says in the end: its question, each claim with its verdict, what failed, what to run next."""
+    """Returns what a study says in the end: each claim with its verdict, what failed, what to run next."""
     lines = [said(results.study.question, language), ""]
     for card in claim_cards(results, language):
         lines += [f"{card.mark.sign} {card.says}", *_indented(card.sentence), ""]
