@@ -1,11 +1,12 @@
 """From what lies in a store to the results of a study: any process may gather them at any time."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from residua.studies.convergence import is_converged, losses_of
-from residua.studies.design import Arm
-from residua.studies.judging import judge_all
+from residua.studies.design import SCALES, Arm, Scale, Study
+from residua.studies.judging import first_scale, judge, judge_all
 from residua.studies.results import Results, Series, TrialRow, machine_line
 from residua.studies.schedule import Assignment, Schedule
 from residua.studies.store import Store
@@ -36,6 +37,18 @@ def gather(schedule: Schedule, store: Store) -> Results:
         not_converged=not_converged if schedule.trains else (),
         machine=machine_line(),
         commit=_commit(),
+    )
+
+
+def not_run(study: Study, scale: Scale) -> Results:
+    """Returns the results of a study that a scale cannot decide: none, and which scale can."""
+    first = next(study.budgets[one] for one in SCALES if one in study.budgets)
+    nothing = replace(study.budgets.get(scale, first), decides=())
+    verdicts = tuple(
+        judge(claim, {}, converged={}, budget=nothing, needs=first_scale(study, claim.name)) for claim in study.claims
+    )
+    return Results(
+        study=study, scale=scale, budget=nothing, verdicts=verdicts, machine=machine_line(), commit=_commit()
     )
 
 
@@ -87,6 +100,7 @@ def _row(arm: Arm, seed: int, one: Assignment | None, store: Store, measures: tu
         multiply_adds=None if sizes is None else sizes.multiply_adds,
         seconds=sum(made) + (run.read("run")["seconds"]["total"] if trained else 0.0),
         error=failure.error if failure else "",
+        diverged=failure is not None and failure.diverged,
     )
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -76,21 +77,23 @@ def _planned(one: Assignment, store: Store, schedule: Schedule) -> Plan:
     began = time.perf_counter()
     if one.begins is None:
         return replace(one.decided, began=began)
-    weights = store.start(one.address)
-    _write_start(one, store)
+    weights = _write_start(one, store)
     asked = replace(schedule.asked(one.arm, one.seed, one.learning_rate), network=None, weights=str(weights))
     settings = tuple(setting for setting in asked.settings if not setting.startswith("network."))
     return replace(plan(replace(asked, settings=settings)), began=began)
 
 
-def _write_start(one: Assignment, store: Store) -> None:
-    """Writes the weights that a trial starts from, with the identity blocks that are added to them.
+def _write_start(one: Assignment, store: Store) -> Path:
+    """Writes the weights that a trial starts from, with the identity blocks that are added to them, if not yet there.
 
     Raises:
         BadNetwork: If the arm says another network than the one that this makes.
     """
     assert one.begins is not None
     assert one.decided is not None
+    path = store.start(one.address)
+    if path.is_file():
+        return path
     kept = artifact.load(store.trial(one.begins.address).model)
     network = kept.network()
     for stage, blocks in one.arm.deepen:
@@ -108,8 +111,9 @@ def _write_start(one: Assignment, store: Store) -> None:
             weights=network.state_dict(),
             metrics={},
         ),
-        store.start(one.address),
+        path,
     )
+    return path
 
 
 def _as_seen(one: Assignment, store: Store, schedule: Schedule) -> Trial:
@@ -128,7 +132,23 @@ def _as_seen(one: Assignment, store: Store, schedule: Schedule) -> Trial:
         unseen = None if held is None else _drawn(look, held, images, seed=one.seed)
         return opened(network(), *_drawn(look, look.train, images, seed=one.seed), held_out=unseen, name=one.name)
 
-    return Trial(arm=one.arm.name, seed=one.seed, network=network, case=case, run=run)
+    return Trial(
+        arm=one.arm.name,
+        seed=one.seed,
+        network=network,
+        case=case,
+        run=run,
+        beginning=lambda: _beginning(one, store).to(device),
+        begins=None if one.begins is None else _as_seen(one.begins, store, schedule),
+    )
+
+
+def _beginning(one: Assignment, store: Store) -> nn.Module:
+    """Returns a network as it was before its first step, in evaluation mode."""
+    if one.begins is None:
+        return _made(one).eval()
+    _write_start(one, store)
+    return artifact.load(store.start(one.address)).network()
 
 
 def _made(one: Assignment) -> nn.Module:

@@ -37,6 +37,8 @@ class TrialRow:
     """Of training and measuring, whichever study had them done."""
     error: str = ""
     """Why it failed, in one line."""
+    diverged: bool = False
+    """Whether it failed because its loss stopped being a number, which is a result."""
 
 
 @final
@@ -83,6 +85,11 @@ class Results:
     def failures(self) -> dict[str, str]:
         """Returns the error of each trial that failed, by ``ARM, seed N``."""
         return {f"{one.arm}, seed {one.seed}": one.error for one in self.trials if one.error}
+
+    @property
+    def has_errors(self) -> bool:
+        """Says whether a trial failed otherwise than by diverging."""
+        return any(one.status == "failed" and not one.diverged for one in self.trials)
 
     @property
     def precision(self) -> str:

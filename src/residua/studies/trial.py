@@ -34,6 +34,10 @@ class Trial:
     """Makes a case of the network with so many training images, and as many held-out ones where there are."""
     run: Record | None
     """None where nothing was trained."""
+    beginning: Callable[[], nn.Module] | None = None
+    """Makes the network as it was before its first step: drawn by the seed, or deepened from another trial's."""
+    begins: "Trial | None" = None
+    """The trial that it started from."""
 
 
 @final
