@@ -151,7 +151,7 @@ def test_files_of_figures_keep_english_where_no_font_has_the_glyphs(found, tmp_p
     monkeypatch.setattr("residua.report.study_figures.han_font", lambda: None)
     write_page(tmp_path / "zh", course, "zh", command=COMMAND)
     write_page(tmp_path / "en", course, "en", command=COMMAND)
-    png, svg = (Path("figures") / f"degradation-2.{suffix}" for suffix in ("png", "svg"))
+    png, svg = (Path("figures") / f"degradation-1.{suffix}" for suffix in ("png", "svg"))
     assert (tmp_path / "zh" / png).read_bytes() == (tmp_path / "en" / png).read_bytes()
     assert "深度" in (tmp_path / "zh" / svg).read_text(encoding="utf-8")
 
