@@ -86,8 +86,8 @@ STUDY = Study(
             "捷径本身就使相邻输出相似：相加之前的方向依然保留。余弦上升是迭代估计所预言的，但并不证明它就是估计。",
         ),
         Text(
-            "The sums behind the additions are compared, before any activation; in the plain network the outputs of its "
-            "layers before their norms.",
+            "The sums behind the additions are compared, before any activation; in the plain network its layers' "
+            "outputs before their norms.",
             "比较的是加法之后、激活之前的和；普通网络则比较归一化之前各层的输出。",
         ),
     ),

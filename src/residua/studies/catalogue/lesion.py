@@ -136,8 +136,8 @@ STUDY = Study(
             "二十七分之一；并列的 residual-20 与普通网络大小相同。",
         ),
         Text(
-            "Norms keep the statistics of the whole network; what is lost with statistics taken anew is `recalibrated_rise` "
-            "in the table.",
+            "Norms keep the statistics of the whole network; what is lost with statistics taken anew is "
+            "`recalibrated_rise` in the table.",
             "归一化沿用完整网络的统计量；重新统计后的损失见表中的 `recalibrated_rise`。",
         ),
         Text(

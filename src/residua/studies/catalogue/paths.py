@@ -124,8 +124,8 @@ STUDY = Study(
             "与论文一致。同一长度的路径可能相互抵消，范数之和无法反映这一点。",
         ),
         Text(
-            "The published network has 54 blocks, this one 27: the fewer blocks, the larger the share of the paths that "
-            "any few lengths have.",
+            "The published network has 54 blocks, this one 27: the fewer blocks, the larger the share of the paths "
+            "that any few lengths have.",
             "论文中的网络有 54 个块，此处为 27 个：块越少，任意几种长度所占的路径份额就越大。",
         ),
     ),
