@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, isnan
 from typing import final
 
 from residua.studies.store import Store
@@ -50,7 +50,11 @@ class Choice:
 
 def chosen(tried: Sequence[Tried]) -> Choice:
     """Returns the rate of the lowest validation loss; of equal ones the more accurate, then the smaller."""
-    best = min(tried, key=lambda one: (one.loss, -one.accuracy, one.learning_rate))
+
+    def rank(one: Tried) -> tuple[float, float, float]:
+        return (inf if isnan(one.loss) else one.loss, -one.accuracy, one.learning_rate)
+
+    best = min(tried, key=rank)
     ordered = tuple(sorted(tried, key=lambda one: one.learning_rate))
     return Choice(learning_rate=best.learning_rate, tried=ordered)
 

@@ -97,7 +97,7 @@ def _without_logarithm(claim: Claim, numbers: Numbers, seeds: tuple[int, ...]) -
 
 def _verdict(claim: Claim, effects: Mapping[int, float], *, at_this_budget: bool) -> Verdict:
     found = estimate(list(effects.values()))
-    answer, smallest = _answer(claim, found), detectable(found.n, found.deviation)
+    answer, smallest = answer_to(claim, found), detectable(found.n, found.deviation)
     return Verdict(
         claim=claim.name,
         answer=answer,
@@ -111,8 +111,8 @@ def _verdict(claim: Claim, effects: Mapping[int, float], *, at_this_budget: bool
     )
 
 
-def _answer(claim: Claim, found: Estimate) -> Literal["supported", "contradicted", "inconclusive"]:
-    """Applies the rule; an interval that touches an edge does not decide."""
+def answer_to(claim: Claim, found: Estimate) -> Literal["supported", "contradicted", "inconclusive"]:
+    """Applies the rule to an interval; one that touches an edge does not decide."""
     m = claim.smallest
     lower, upper = (m, inf) if claim.kind == "above" else (-m, m)
     if lower < found.low and (found.high < upper or upper == inf):

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 from residua.errors import BadRun, BadSetting, Interrupted
 from residua.studies import performing
@@ -15,8 +15,11 @@ from residua.studies.store import Store
 STOPPED = "stopped; what has finished is kept, and so is how far the trial under way has come"
 PAUSE_SECONDS = 0.5
 """Between two looks at what other processes have done."""
+_AT_ONCE = 2
+"""Trials that run at once on the two cores of a budget's minutes, where something is trained."""
 
 
+@runtime_checkable
 class Told(Protocol):
     """Is told how a study goes on, by the names of its trials; changes nothing in it."""
 
@@ -120,7 +123,8 @@ class Account:
         costs = {arm.name: schedule.cost(arm) for arm in schedule.budget.arms}
         rates = schedule.budget.learning_rates if len(schedule.budget.learning_rates) > 1 else ()
         whole = (schedule.budget.seeds + len(rates)) * sum(costs.values())
-        scale = 60 * schedule.budget.minutes / whole
+        at_once = _AT_ONCE if schedule.trains else 1
+        scale = 60 * schedule.budget.minutes * at_once / whole
         ended = {one.name for one in self._known() if one.address in self._ended}
         names = {}
         for arm, seed in self._pairs:

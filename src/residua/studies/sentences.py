@@ -53,8 +53,8 @@ def no_logarithm(term: Term, seed: int, value: float) -> Text:
     """Says that a quantity is 0 or below, where its logarithm was to be taken."""
     named = f"{term.quantity}({term.arm})"
     return Text(
-        f"{named} is {value:.3g} at seed {seed}, and only a number above 0 has a logarithm.",
-        f"种子 {seed} 的 {named} 为 {value:.3g}，只有大于 0 的数才有对数。",
+        f"{named} is {_number(value)} at seed {seed}, and only a number above 0 has a logarithm.",
+        f"种子 {seed} 的 {named} 为 {_number(value)}，只有大于 0 的数才有对数。",
     )
 
 
@@ -72,9 +72,9 @@ def diverged(seeds: tuple[int, ...], *, of: int) -> Text:
     at = _listed(seeds)
     english = f"An arm diverged at {at.en}"
     if len(seeds) == of:
-        return Text(f"{english}: at every seed there is.", f"{at.zh}有一臂发散：所有种子皆如此。")
+        return Text(f"{english}: at every seed there is.", f"{at.zh}有实验臂发散：所有种子皆如此。")
     counted = "these count as the most extreme of the others, and the interval is open on their side."
-    return Text(f"{english}; {counted}", f"{at.zh}有一臂发散；按其余种子中最极端者计入，区间在该侧不封闭。")
+    return Text(f"{english}; {counted}", f"{at.zh}有实验臂发散；按其余种子中最极端者计入，区间在该侧不封闭。")
 
 
 def one_seed() -> Text:
@@ -86,15 +86,15 @@ def too_wide(n: int, smallest: float) -> Text:
     """Says what so many seeds could have shown."""
     return Text(
         f"The interval reaches across the edge. These {n} seeds would have shown, four times in five, "
-        f"a mean that lies {smallest:.3g} beyond it.",
-        f"区间跨过界限。若均值超出界限 {smallest:.3g}，这 {n} 个种子有八成机会能显示出来。",
+        f"a mean that lies {_number(smallest)} beyond it.",
+        f"区间跨过界限。若均值超出界限 {_number(smallest)}，这 {n} 个种子有八成机会能显示出来。",
     )
 
 
 def _measured(claim: Claim, verdict: Verdict) -> Text:
     if verdict.effect is None:
         return Text("", "")
-    said, mean = formula(claim), f"{verdict.effect:.3g}"
+    said, mean = formula(claim), _number(verdict.effect)
     unit = f" {claim.unit}" if claim.unit else ""
     if verdict.n < 2:
         return Text(f": {said} = {mean}{unit}, of one seed", f"：{said} = {mean}{unit}，仅一个种子")
@@ -109,7 +109,7 @@ def _compared(claim: Claim, verdict: Verdict) -> Text:
     """Says where the interval lies; a claim is about m, and so is what decides it."""
     if verdict.answer not in ("supported", "contradicted"):
         return Text("", "")
-    m, supported = f"{claim.smallest:.3g}", verdict.answer == "supported"
+    m, supported = _number(claim.smallest), verdict.answer == "supported"
     if claim.kind == "within":
         return Text(
             f", wholly {'within' if supported else 'outside'} ±{m}, the smallest that would matter",
@@ -133,4 +133,9 @@ def _listed(seeds: tuple[int, ...]) -> Text:
 
 
 def _end(value: float | None, infinite: str) -> str:
-    return infinite if value is None else f"{value:.3g}"
+    return infinite if value is None else _number(value)
+
+
+def _number(value: float) -> str:
+    """Returns three digits, with the sign that the formula has."""
+    return f"{value:.3g}".replace("-", "−")

@@ -76,6 +76,38 @@ def detectable(n: int, deviation: float) -> float | None:
     return _noncentrality(n) * deviation / n**0.5
 
 
+@final
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a paper prints of several runs."""
+
+    mean: float
+    deviation: float | None
+    """None where the paper prints none."""
+    n: int
+
+
+def difference(one: Summary, other: Summary) -> Estimate | None:
+    """Returns the difference of two means whose runs are not paired, by Welch's interval (1947).
+
+    Where one of both has no spread, one run, or runs of which only the middle is printed, it is taken to be one run
+    with the spread of the other: an assumption, which whoever prints the interval has to say. None where neither has a
+    spread: then nothing can be said.
+    """
+    if one.deviation is None and other.deviation is None:
+        return None
+    parts = []
+    for this, that in ((one, other), (other, one)):
+        known = this if this.deviation is not None else that
+        assert known.deviation is not None
+        parts.append((known.deviation**2 / (this.n if this is known else 1), known.n - 1, this is known))
+    variance = sum(part for part, _, _ in parts)
+    own = [(part, freedom) for part, freedom, is_own in parts if is_own]
+    freedom = variance**2 / sum(part**2 / nu for part, nu in own) if len(own) == 2 else own[0][1]
+    half, mean = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * variance**0.5, one.mean - other.mean
+    return Estimate(n=min(one.n, other.n), mean=mean, deviation=nan, low=mean - half, high=mean + half)
+
+
 def quantile(n: int) -> float:
     """Returns t_(1+γ)/2(n − 1)."""
     return float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))

@@ -97,13 +97,11 @@ def _workers(parcel: bytes, count: int, threads: int) -> Iterator[list["subproce
     """Starts the workers; ends them with the block, each with its trial saved."""
     command = [sys.executable, "-m", "residua.studies.workers"]
     variables = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    workers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=variables) for _ in range(count)
-    ]
+    workers = [_begun(command, variables) for _ in range(count)]
     try:
         for one in workers:
             assert one.stdin is not None
-            with one.stdin:
+            with contextlib.suppress(BrokenPipeError), one.stdin:  # of one that died at once
                 one.stdin.write(parcel)
         yield workers
     finally:
@@ -113,6 +111,13 @@ def _workers(parcel: bytes, count: int, threads: int) -> Iterator[list["subproce
         for one in workers:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 one.wait(_SECONDS_TO_SAVE)
+
+
+def _begun(command: list[str], variables: dict[str, str]) -> "subprocess.Popen[bytes]":
+    """Starts a worker in a session of its own: Ctrl-C is for this process, which asks each worker once to save."""
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=variables, start_new_session=True
+    )
 
 
 def _packed(orders: Orders, file: Path | None) -> bytes:

@@ -5,7 +5,7 @@ from math import log
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, Budget, FigureSpec, Study
 from residua.studies.measures.course import COURSE
-from residua.studies.measures.growth import GROWTH
+from residua.studies.measures.deepened import DEEPENED
 
 _SMALL = ("network.stem.width=8", "network.widths=8,16,32", "label_smoothing=0", "choose=last")
 
@@ -13,7 +13,7 @@ _SMALL = ("network.stem.width=8", "network.widths=8,16,32", "label_smoothing=0",
 def _arms(first: int, second: int, third: int, whole: int) -> tuple[Arm, ...]:
     """Returns a chain 8 → 20 → 56 and 56 from the start, with the epochs of each."""
     return (
-        Arm(name="8", network="resnet8", epochs=first, group="grown", x=8),
+        Arm(name="8", network="resnet8", epochs=first, group="grown", x=8.0),
         Arm(
             name="8 → 20",
             network="resnet20",
@@ -21,7 +21,7 @@ def _arms(first: int, second: int, third: int, whole: int) -> tuple[Arm, ...]:
             deepen=((1, 2), (2, 2), (3, 2)),
             epochs=second,
             group="grown",
-            x=20,
+            x=20.0,
         ),
         Arm(
             name="8 → 20 → 56",
@@ -30,9 +30,9 @@ def _arms(first: int, second: int, third: int, whole: int) -> tuple[Arm, ...]:
             deepen=((1, 6), (2, 6), (3, 6)),
             epochs=third,
             group="grown",
-            x=56,
+            x=56.0,
         ),
-        Arm(name="56", network="resnet56", epochs=whole, group="from the start", x=56),
+        Arm(name="56", network="resnet56", epochs=whole, group="from the start", x=56.0),
     )
 
 
@@ -107,31 +107,31 @@ STUDY = Study(
             why_smallest=Text("A tenth of the loss.", "损失的十分之一。"),
         ),
     ),
-    measures=(COURSE, GROWTH),
+    measures=(COURSE, DEEPENED),
     budgets={
         "quick": Budget(
-            arms=_arms(8, 4, 4, 7),
+            arms=_arms(8, 4, 4, 6),
             seeds=5,
             settings=(*_SMALL, "batch_size=64", "optimizer.learning_rate=0.05", "precision=float32"),
             epochs=8,
-            minutes=1.5,
+            minutes=1.0,
             decides=_DECIDES,
         ),
         "laptop": Budget(
-            arms=_arms(4, 2, 2, 4),
+            arms=_arms(8, 6, 6, 9),
             seeds=3,
             source="fashion-mnist",
-            settings=(*_SMALL, "batch_size=128", "optimizer.learning_rate=0.1"),
-            epochs=4,
-            minutes=60.0,
+            settings=(*_SMALL, "data.image_size=16", "batch_size=128", "optimizer.learning_rate=0.1"),
+            epochs=9,
+            minutes=35.0,
             decides=_DECIDES,
         ),
         "paper": Budget(
-            arms=_arms(40, 40, 60, 82),
+            arms=_arms(40, 40, 60, 77),
             seeds=5,
             source="cifar10",
             settings=("batch_size=128", "optimizer.learning_rate=0.1", "choose=last"),
-            epochs=82,
+            epochs=77,
             minutes=60.0 * 24 * 8,
             decides=_DECIDES,
         ),

@@ -7,7 +7,7 @@ from residua.studies.design import Arm, Budget, FigureSpec, Study
 from residua.studies.measures.course import COURSE
 
 ARMS = tuple(
-    Arm(name=f"{group}-{depth}", network=f"{family}{depth}", group=group, x=depth)
+    Arm(name=f"{group}-{depth}", network=f"{family}{depth}", group=group, x=float(depth))
     for group, family in (("plain", "plain"), ("residual", "resnet"))
     for depth in (20, 56)
 )
@@ -27,17 +27,24 @@ QUICK = Budget(
         "precision=float32",
     ),
     learning_rates=(0.03, 0.1),
-    minutes=2.0,
+    minutes=1.6,
     decides=("degrades", "repaired"),
 )
 LAPTOP = Budget(
     arms=ARMS,
     seeds=3,
     source="fashion-mnist",
-    epochs=3,
-    settings=("network.stem.width=8", "network.widths=8,16,32", "batch_size=128", "label_smoothing=0", "choose=last"),
+    epochs=6,
+    settings=(
+        "network.stem.width=8",
+        "network.widths=8,16,32",
+        "data.image_size=16",
+        "batch_size=128",
+        "label_smoothing=0",
+        "choose=last",
+    ),
     learning_rates=(0.03, 0.1),
-    minutes=60.0,
+    minutes=55.0,
     decides=("degrades", "repaired"),
 )
 PAPER = Budget(

@@ -62,11 +62,11 @@ COURSE = Measure(
 def _by_epoch(record: Record) -> dict[str, tuple[tuple[float, float], ...]]:
     rows = record.epochs()
     series = {
-        "train_loss": tuple((row["epoch"], row["train_loss"]) for row in rows),
-        "train_error": tuple((row["epoch"], 1 - row["train_accuracy"]) for row in rows),
+        "train_loss": tuple((float(row["epoch"]), row["train_loss"]) for row in rows),
+        "train_error": tuple((float(row["epoch"]), 1 - row["train_accuracy"]) for row in rows),
     }
     if rows[0]["validation_accuracy"] is not None:
-        series["validation_error"] = tuple((row["epoch"], 1 - row["validation_accuracy"]) for row in rows)
+        series["validation_error"] = tuple((float(row["epoch"]), 1 - row["validation_accuracy"]) for row in rows)
     return series
 
 

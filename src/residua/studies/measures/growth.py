@@ -1,73 +1,67 @@
-"""What adding identity blocks to a trained network does: nothing at first, and then it learns on."""
+"""How far the gradient's norm changes through the units of a dense network, and what theory says of it.
+
+Notation: x_l is what unit l gives, x_0 the input; g ~ N(0, 1) stands for ∂L/∂x_L, another for every example.
+"""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from residua.diagnostics.case import Case, answer, run, undisturbed
+from residua.diagnostics import predictions
+from residua.diagnostics.case import undisturbed
+from residua.studies.dense import Dense, DenseNetwork, inputs, require_dense
 from residua.studies.trial import Measure, Measurement, Trial
-from residua.training.record import Record
 
-_IMAGES = 512
+GRADIENTS_FROM = 3 * 2**30
+"""Added to the seed for g, as `residua.studies.dense.INPUTS_FROM` is for the inputs."""
 
 
 def growth(trial: Trial) -> Measurement:
-    """Measures a deepened network against the one that it starts from, and every network's loss against its compute.
+    """Measures one pass of normal inputs, as many as the network is wide, in training mode.
 
-    Numbers, of a trial that starts from another one: ``logit_change``, max |f_deep(x) − f(x)| over 512 training images
-    before the first step, in evaluation mode; ``new_gradient``, the norm of the loss's gradient by the parameters of
-    the new blocks over that by all of them, in training mode; ``loss_before``, the mean cross-entropy in nats before
-    the first step, in evaluation mode. Series: ``loss_by_compute``, the training loss of each epoch over the
-    multiply-adds of the forward passes trained until then, those of the networks that it grew from included, in 10⁹.
+    Numbers: ``gradient_ratio``, ‖∂L/∂x_0‖ / ‖∂L/∂x_L‖; ``predicted_gradient_ratio`` where theory has one (ReLU with
+    He's weights; a plain network's without norm is 1). Series: ``gradient``, ‖∂L/∂x_l‖ / ‖∂L/∂x_L‖ over l, and
+    ``predicted_gradient`` likewise.
 
     Raises:
-        ValueError: If nothing was trained.
+        BadNetwork: If the network is no `Dense`.
     """
-    if trial.run is None:
-        raise ValueError("growth is of trials that were trained")
-    series = {"loss_by_compute": _by_compute(trial)}
-    if trial.begins is None or trial.beginning is None:
-        return Measurement(series=series)
-    deep, before, case = trial.beginning(), trial.begins.network(), trial.case(_IMAGES)
-    with torch.no_grad():
-        given, kept = (answer(run(one.eval(), case.examples)) for one in (deep, before))
-        loss = float(case.loss(given, case.examples.labels))
-    return Measurement(
-        numbers={
-            "logit_change": float((given - kept).abs().max()),
-            "new_gradient": _share_of_new(deep, before, case),
-            "loss_before": loss,
-        },
-        series=series,
-    )
+    network = require_dense(trial)
+    norms = _norms(network, inputs(trial, network.spec, network.spec.width), seed=trial.seed)
+    depth, numbers = network.spec.depth, {"gradient_ratio": norms[0]}
+    series = {"gradient": tuple((float(place), norm) for place, norm in enumerate(norms))}
+    if (whole := predicted(network.spec, depth)) is not None:
+        numbers["predicted_gradient_ratio"] = whole
+        behind = [whole / (predicted(network.spec, place) or 1.0) for place in range(depth + 1)]
+        series["predicted_gradient"] = tuple((float(place), ratio) for place, ratio in enumerate(behind))
+    return Measurement(numbers=numbers, series=series)
+
+
+def predicted(spec: Dense, units: int) -> float | None:
+    """Returns ‖∂L/∂x_0‖ / ‖∂L/∂x_l‖ of the first l units (``docs/predictions.md``); None where nothing is known.
+
+    A plain network with norm begins at a variance of 1, not of c: c^(−(l−1)/2).
+    """
+    if spec.activation != "relu" or spec.gain is not None:
+        return None
+    if not spec.norm:
+        return predictions.residual_without_norm(units, scale=spec.scale) if spec.shortcuts else 1.0
+    if not spec.shortcuts:
+        return predictions.plain_with_norm(max(0, units * spec.layers - 1))
+    return predictions.residual_with_norm(units, branch_layers=spec.layers) if spec.scale == 1 else None
+
+
+def _norms(network: DenseNetwork, x: Tensor, *, seed: int) -> list[float]:
+    """Returns ‖∂L/∂x_l‖ / ‖∂L/∂x_L‖, l from 0 to L; in float64, for a square of what vanishes is no float32."""
+    with undisturbed(network), torch.enable_grad():
+        network.train().requires_grad_(False)
+        stream = [x.requires_grad_()]
+        for unit in network.units:
+            stream.append(unit(stream[-1]))
+        generator = torch.Generator().manual_seed(GRADIENTS_FROM + seed)
+        gradient = torch.randn(x.shape, generator=generator)
+        found = torch.autograd.grad(stream[-1], stream, gradient)
+    last = float(gradient.double().norm())
+    return [float(one.double().norm()) / last for one in found]
 
 
 GROWTH = Measure("growth", growth)
-
-
-def _share_of_new(deep: nn.Module, before: nn.Module, case: Case) -> float:
-    """Returns ‖∂L/∂(new parameters)‖ / ‖∂L/∂(all parameters)‖; new are those whose names the smaller one lacks."""
-    old = {name for name, _ in before.named_parameters()}
-    names = [name for name, _ in deep.named_parameters()]
-    with undisturbed(deep) as module:
-        loss = case.loss(run(module.train(), case.examples), case.examples.labels)
-        gradients = torch.autograd.grad(loss, list(module.parameters()))
-    new = [one for name, one in zip(names, gradients, strict=True) if name not in old]
-    return float(_norm(new) / _norm(gradients))
-
-
-def _norm(tensors: "list[Tensor] | tuple[Tensor, ...]") -> Tensor:
-    return torch.stack([one.square().sum() for one in tensors]).sum().sqrt()
-
-
-def _by_compute(trial: Trial) -> tuple[tuple[float, float], ...]:
-    """Returns the points of a trial, after those of the trials that it grew from."""
-    assert trial.run is not None
-    points = () if trial.begins is None else _by_compute(trial.begins)
-    spent, each = points[-1][0] if points else 0.0, _multiply_adds_an_epoch(trial.run)
-    return (*points, *((spent + each * row["epoch"], row["train_loss"]) for row in trial.run.epochs()))
-
-
-def _multiply_adds_an_epoch(record: Record) -> float:
-    """Returns the multiply-adds of the forward passes of an epoch, in 10⁹."""
-    images = record.read("data")["parts"]["train"]["images"]
-    return record.read("network")["multiply_adds"] * images / 1e9
