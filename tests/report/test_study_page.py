@@ -59,8 +59,9 @@ def test_a_claim_has_its_verdict_numbers_line_and_source(page):
 def test_arms_fairness_remarks_failures_and_the_command_are_there(page):
     text = words(page.read_text(encoding="utf-8"))
     for expected in (
-        "plain-56 plain56 sgd, 6 epochs, batch_size=64 0.1 (the grid’s largest) float32 3 / 3 not converged",
-        "plain-44 plain44 sgd, 6 epochs, batch_size=64 0.1 (the grid’s largest) float32 2 / 3 yes",
+        "plain-56 plain56 sgd, 6 epochs 0.1 (the grid’s largest) float32 3 / 3 not converged",
+        "plain-44 plain44 sgd, 6 epochs 0.1 (the grid’s largest) float32 2 / 3 yes",
+        "All arms: batch_size=64.",
         "Each arm’s learning rate was chosen from 0.03, 0.1.",
         "Every arm has the same small grid",
         "Six epochs on small images are no ImageNet.",

@@ -81,12 +81,12 @@ def arm_rows(results: Results, language: Language) -> tuple[ArmRow, ...]:
 def _arm(results: Results, arm: Arm, language: Language) -> ArmRow:
     trials = [one for one in results.trials if one.arm == arm.name]
     trained = [one for one in trials if one.epochs is not None]
-    budget, finished = results.budget, [one for one in trials if one.status == "finished"]
+    finished = [one for one in trials if one.status == "finished"]
     epochs = f"{trained[0].epochs} {word('epochs', language)}" if trained else ""
     return ArmRow(
         name=arm.name,
         network=network_said(arm.network),
-        recipe=", ".join([trained[0].recipe, epochs, *budget.settings, *arm.settings]) if trained else "–",
+        recipe=", ".join([trained[0].recipe, epochs, *arm.settings]) if trained else "–",
         rate=_rate(results, arm.name, language) if trained else "–",
         precision=", ".join(sorted({one.precision for one in trained})) or "–",
         seeds=f"{len(finished)} / {len(results.seeds)}",

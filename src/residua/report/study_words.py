@@ -41,6 +41,7 @@ WORDS = {
     "yes": Text("yes", "是"),
     "no": Text("not converged", "未收敛"),
     "epochs": Text("epochs", "轮"),
+    "shared": Text("All arms", "各组共用"),
     "chosen": Text("Each arm’s learning rate was chosen from", "各组学习率选自"),
     "smallest": Text("the grid’s smallest", "网格中最小"),
     "largest": Text("the grid’s largest", "网格中最大"),
@@ -158,8 +159,8 @@ def as_fine(value: float, width: float | None) -> str:
 
 
 def plain(value: float) -> str:
-    """Writes a number that was chosen, as it was chosen: ``0.1``, not ``0.100``."""
-    return f"{value:g}".replace("-", "−")
+    """Writes a number that was chosen as it was chosen: ``0.1``, not ``0.100``; ln 10 as ``2.3``."""
+    return f"{value:.3g}".replace("-", "−")
 
 
 def _width(verdict: Verdict) -> float | None:

@@ -38,8 +38,8 @@ STUDY = Study(
             kind="within",
             unit="of the cosine",
             published=Text(
-                "No cosine: the estimation error of a stage's blocks has mean zero and a deviation that falls.",
-                "未给出余弦：各块的估计误差均值为零，其标准差逐块下降。",
+                "No cosine: the estimation error of a stage's blocks has mean zero and a deviation that falls",
+                "未给出余弦：各块的估计误差均值为零，其标准差逐块下降",
             ),
             why_smallest=Text(
                 "The cosine of 64 images moves by less between draws of them.",

@@ -39,8 +39,8 @@ STUDY = Study(
             kind="within",
             unit="share of the test images",
             published=Text(
-                "Fig. 3: without most of the 54 blocks the error is that of the whole network (CIFAR-10, 110 layers).",
-                "图 3：54 个块中的大多数被移除后，错误率与完整网络相当（CIFAR-10，110 层）。",
+                "Fig. 3: removing one block, nearly any of the 54, leaves the error as it was (CIFAR-10, 110 layers)",
+                "图 3：54 个块中几乎任意一个单独被移除，错误率均与原来相当（CIFAR-10，110 层）",
             ),
             why_smallest=Text(
                 "A block of 27 that did its share alone would cost more than one image of 27.",
@@ -59,8 +59,8 @@ STUDY = Study(
             kind="within",
             unit="share of the test images",
             published=Text(
-                "Fig. 3: about 90 % error after any layer of a 15-layer VGG is removed (CIFAR-10).",
-                "图 3：移除 15 层 VGG 的任一层后错误率约为 90 %（CIFAR-10）。",
+                "Fig. 3: about 90 % error after any layer of a 15-layer VGG is removed (CIFAR-10)",
+                "图 3：移除 15 层 VGG 的任一层后错误率约为 90 %（CIFAR-10）",
             ),
             why_smallest=Text(
                 "One class of ten more than guessing would already be something that is left.",
@@ -79,8 +79,8 @@ STUDY = Study(
             smallest=0.05,
             unit="share of the test images",
             published=Text(
-                "Fig. 3: two peaks, at the downsampling blocks, and no other of their height.",
-                "图 3：两处峰值位于下采样块，其余各处均无此高度。",
+                "Fig. 3: two peaks, at the downsampling blocks, and no other of their height",
+                "图 3：两处峰值位于下采样块，其余各处均无此高度",
             ),
             why_smallest=Text("As for the first claim.", "同第一条论断。"),
         ),

@@ -38,8 +38,8 @@ STUDY = Study(
             smallest=2.7,
             unit="blocks",
             published=Text(
-                "Paths of 5 to 17 of 54 blocks carry it, where a path has 27 on average (CIFAR-10, 110 layers).",
-                "54 个块中长 5 至 17 的路径承载梯度，而路径平均长 27（CIFAR-10，110 层）。",
+                "Paths of 5 to 17 of 54 blocks carry it, where a path has 27 on average (CIFAR-10, 110 layers)",
+                "54 个块中长 5 至 17 的路径承载梯度，而路径平均长 27（CIFAR-10，110 层）",
             ),
             why_smallest=Text("A tenth of the 27 blocks.", "27 个块的十分之一。"),
         ),
@@ -54,7 +54,7 @@ STUDY = Study(
             smallest=0.1,
             unit="nats a branch",
             published=Text(
-                "Fig. 6 (middle) falls exponentially; no factor is given.", "图 6（中）呈指数下降，未给出倍数。"
+                "Fig. 6 (middle) falls exponentially; no factor is given", "图 6（中）呈指数下降，未给出倍数"
             ),
             why_smallest=Text(
                 "Less than a tenth a branch would leave the longest of 27 branches a fifteenth.",
@@ -73,8 +73,8 @@ STUDY = Study(
             transform="log",
             unit="nats of the share of the paths",
             published=Text(
-                "0.45 % of the paths: 5.4 nats (CIFAR-10, 110 layers).",
-                "占路径的 0.45 %：5.4 nats（CIFAR-10，110 层）。",
+                "0.45 % of the paths: 5.4 nats (CIFAR-10, 110 layers)",
+                "占路径的 0.45 %：5.4 nats（CIFAR-10，110 层）",
             ),
             why_smallest=Text(
                 "One in ten: most of the network's paths would then be idle.",
