@@ -20,6 +20,8 @@ from residua.studies.results import Results
 GROUP_COLOURS = ("train", "held", "third", "fourth", "fifth", "sixth", "soft")
 """Of `PALETTE`, in the order in which groups get them; the last is shared by all further ones."""
 DASHED, DOTTED = (0, (4, 2.5)), (0, (1, 1.6))
+_EARLY = 0.85
+"""Of the axes' width: where a line ends before, a name beside the axes would be too far from it."""
 _NAME_GAP = 0.062
 """Of the axes' height: names nearer to each other are moved apart."""
 
@@ -98,13 +100,19 @@ def middle_and_range(several: Sequence[Points]) -> list[tuple[float, float, floa
 def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
     """Writes names at the right of the axes, each at the height where its line ends, moved apart where they are near.
 
+    The name of a line that ends before the axes do stands at its end.
+
     Args:
         axes: Whose limits are final.
         ends: The last point of each line, by name.
         colours: Of the names.
     """
-    fractions = {name: float(_fraction(axes, end)[1]) for name, end in ends.items()}
-    for name, height in _apart(fractions).items():
+    places = {name: _place(axes, end) for name, end in ends.items()}
+    early = {name for name, (across, _) in places.items() if across < _EARLY}
+    for name in early:
+        _name_at_end(axes, name, ends[name], colours[name])
+    heights = {name: height for name, (_, height) in places.items() if name not in early}
+    for name, height in _apart(heights).items():
         axes.annotate(
             name,
             xy=ends[name],
@@ -141,8 +149,14 @@ def _apart(heights: Mapping[str, float]) -> Mapping[str, float]:
     return dict(zip(names, placed, strict=True))
 
 
-def _fraction(axes: Axes, point: tuple[float, float]) -> tuple[float, float]:
-    return axes.transAxes.inverted().transform(axes.transData.transform(point))
+def _name_at_end(axes: Axes, name: str, end: tuple[float, float], colour: str) -> None:
+    axes.annotate(name, xy=end, xytext=(5, 3), textcoords="offset points", fontsize=9.5, color=colour, parse_math=False)
+
+
+def _place(axes: Axes, point: tuple[float, float]) -> tuple[float, float]:
+    """Returns where a point stands, as shares of the axes' width and height."""
+    across, up = axes.transAxes.inverted().transform(axes.transData.transform(point))
+    return float(across), float(up)
 
 
 def legend(axes: Axes) -> None:

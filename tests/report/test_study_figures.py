@@ -1,0 +1,108 @@
+"""Figures show the numbers that they are given: means, intervals, medians and ranges, each in its place."""
+
+from dataclasses import replace
+
+import pytest
+from matplotlib.figure import Figure
+from tests.report.studied import ARMS, results, study
+
+from residua.report.study_axes import colours_of, middle_and_range, widths_of
+from residua.report.study_figures import draw
+from residua.studies.design import FigureSpec
+from residua.studies.results import Results
+from residua.studies.statistics import estimate
+
+COURSE, LINES, INTERVALS, SURFACE = study().figures
+
+
+@pytest.fixture(scope="module")
+def found() -> Results:
+    return results()
+
+
+def lines_of(figure: Figure) -> list[tuple[list[float], list[float]]]:
+    (axes,) = figure.axes
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines if len(line.get_xdata())]
+
+
+def loss(found: Results, arm: str) -> list[float]:
+    return [numbers["train_loss"] for numbers in found.numbers[arm].values()]
+
+
+def test_intervals_have_every_seed_the_mean_and_its_95_percent_interval(found):
+    drawn = lines_of(draw(replace(INTERVALS, second="", prediction=""), found))
+    values = loss(found, "plain-20")
+    expected = estimate(values)
+    assert (values, [0, 0, 0]) in drawn
+    assert any(x == [expected.mean] * 2 for x, _ in drawn)
+    assert ([expected.low, expected.high], [0, 0]) in drawn
+
+
+def test_the_number_of_the_source_is_a_diamond_on_the_row_of_its_arm(found):
+    (axes,) = draw(INTERVALS, found).axes
+    diamonds = [line for line in axes.lines if line.get_marker() == "D" and len(line.get_xdata())]
+    marks = {(float(line.get_xdata()[0]), int(line.get_ydata()[0])) for line in diamonds}
+    assert marks == {(0.2, 0), (0.05, len(ARMS) - 1)}
+
+
+def test_one_seed_has_no_interval(found):
+    drawn = lines_of(draw(INTERVALS, results(seeds=1)))
+    assert not any(len(set(x)) == 2 and len(set(y)) == 1 for x, y in drawn)
+
+
+def test_lines_go_through_the_means_of_a_group(found):
+    drawn = lines_of(draw(replace(LINES, quantity="train_loss", second="", prediction=""), found))
+    plain = [arm for arm in ARMS if arm.group == "plain"]
+    means = [sum(loss(found, arm.name)) / 3 for arm in plain]
+    assert any(x == [20, 32, 44, 56] and y == pytest.approx(means) for x, y in drawn)
+
+
+def test_a_course_is_the_median_within_the_range_of_the_seeds(found):
+    rows = middle_and_range([((1.0, 5.0), (2.0, 1.0)), ((1.0, 7.0),), ((1.0, 6.0), (2.0, 3.0))])
+    assert rows == [(1.0, 6.0, 5.0, 7.0), (2.0, 2.0, 1.0, 3.0)]
+
+
+def test_every_line_is_named_and_no_two_names_touch(found):
+    figure = draw(COURSE, found)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert {text.get_text() for text in axes.texts} == {arm.name for arm in ARMS}
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
+
+
+def test_the_name_of_a_line_that_ends_early_stands_at_its_end(found):
+    short = {
+        arm: {seed: {"test_loss": found.series[arm][seed]["test_loss"][:3]} for seed in (0,)} for arm in ("plain-20",)
+    }
+    figure = draw(replace(COURSE, second="", log_y=False), replace(found, series={**found.series, **short}))
+    (axes,) = figure.axes
+    (text,) = [text for text in axes.texts if text.get_text() == "plain-20"]
+    assert text.xy == found.series["plain-20"][0]["test_loss"][2]
+    assert text.arrow_patch is None
+
+
+def test_a_number_that_is_not_finite_or_has_no_logarithm_is_left_out(found):
+    broken = {"plain-20": {0: {"test_loss": ((1.0, float("inf")), (2.0, 0.0), (3.0, 2.0))}}}
+    drawn = lines_of(draw(replace(COURSE, second=""), replace(found, series=broken)))
+    assert drawn == [([3.0], [2.0])]
+
+
+def test_groups_share_a_colour_and_the_deeper_is_bolder():
+    colours, widths = colours_of(ARMS), widths_of(ARMS)
+    assert len(set(colours.values())) == 2
+    assert colours["plain-20"] == colours["plain-56"]
+    assert widths["plain-20"] < widths["plain-32"] < widths["plain-44"] < widths["plain-56"]
+
+
+def test_surfaces_of_all_arms_have_one_logarithmic_scale(found):
+    figure = draw(SURFACE, found)
+    meshes = [mesh for axes in figure.axes[:-1] for mesh in axes.collections if mesh.get_array() is not None]
+    limits = {mesh.get_clim() for mesh in meshes if mesh.get_array().shape == (15, 15)}
+    assert len(limits) == 1
+    assert len(figure.axes) == 4 + 1
+
+
+@pytest.mark.parametrize("spec", [COURSE, LINES, INTERVALS, SURFACE], ids=lambda spec: spec.kind)
+def test_nothing_measured_is_an_empty_figure(found, spec: FigureSpec):
+    assert draw(spec, replace(found, numbers={}, series={})).axes
