@@ -1,8 +1,8 @@
 """The spectral density by stochastic Lanczos quadrature (Ghorbani et al. 2019, arXiv:1901.10159, §2; Yao et al. 2020).
 
 From a normal start, the m Ritz values with the squared first entries of their vectors are the Gauss quadrature of the
-start's spectral measure: exact for the moments up to 2m − 1, and on average over starts that of the density itself. Each
-node is drawn as a Gaussian.
+start's spectral measure: exact for the moments up to 2m − 1, and on average over starts that of the density itself.
+Each node is drawn as a Gaussian.
 """
 
 from collections.abc import Sequence
