@@ -40,7 +40,8 @@ def test_it_is_that_of_the_whole_hessian(policy):
     assert found.residual.high < 0.02
     assert (found.parameters, found.images, found.draws, found.policy) == (127, 12, 1, policy)
     assert found.density is not None
-    assert found.density.negative == pytest.approx(float((exact < -1e-6 * exact[-1]).double().mean()), abs=0.15)
+    below = float((exact < -1e-6 * exact[-1]).double().mean())
+    assert found.density.negative - 0.1 < below < found.density.negative + found.density.undecided + 0.1
 
 
 def test_all_of_a_quadratic_is_exact():
@@ -89,7 +90,7 @@ def test_what_did_not_settle_is_said_and_what_it_cost(monkeypatch):
     (said,) = [one for one in found.remarks if "not every draw has settled" in one]
     assert "After 6 steps" in said
     assert "number 5" in said
-    assert any(f"{found.products} were taken" in one for one in found.remarks)
+    assert any(one.startswith(f"{found.products} products of 6 images took") for one in found.remarks)
     assert [done for done, _ in heard] == list(range(1, found.products + 1))
     assert all(done <= of for done, of in heard)
 
