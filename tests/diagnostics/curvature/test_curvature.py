@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.diagnostics.curvature.dense import drawn, images_case, quadratic_case, symmetric, whole_hessian
+from tests.diagnostics.curvature.dense import drawn, images_case, quadratic_case, small, symmetric, whole_hessian
 from torch import nn
 
 from residua.diagnostics.case import opened, undisturbed
@@ -26,7 +26,7 @@ def test_it_is_that_of_the_whole_hessian(policy):
     case = images_case()
     with undisturbed(case.module) as module:
         module.eval()
-        module.norm.train(policy == "batch")
+        small(case).norm.train(policy == "batch")
         dense = whole_hessian(case)
         gradient = torch.autograd.grad(case.loss_of(case.examples), list(module.parameters()))
     exact = torch.linalg.eigvalsh(dense)
@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_and_the_module_comes_back():
 
 def test_leading_vectors_are_eigenvectors_in_the_order_of_the_layout():
     case = images_case()
-    case.module.head.bias.requires_grad_(False)
+    small(case).head.bias.requires_grad_(False)
     dense, whole = whole_hessian(_evaluated(case)), layout_of(case.module)
     learns = torch.cat([torch.full((one.numel(),), one.requires_grad) for one in case.module.parameters()])
     dense[~learns] = 0
@@ -141,7 +141,7 @@ def test_numbers_that_are_too_small_are_refused(given):
 def test_a_loss_that_is_not_finite_has_no_curvature():
     case = images_case()
     with torch.no_grad():
-        case.module.head.bias.fill_(float("inf"))
+        small(case).head.bias.fill_(float("inf"))
     with pytest.raises(BadNetwork, match="not finite"):
         curvature(case, images=12, draws=1)
 

@@ -65,8 +65,8 @@ def test_buffers_move_along_a_direction_that_has_some():
         with torch.no_grad():
             theta = torch.nn.utils.parameters_to_vector(moved.module.parameters()) + a * x
             torch.nn.utils.vector_to_parameters(theta, moved.module.parameters())
-            moved.module.norm.running_mean += a * mean
-            moved.module.norm.running_var += a * variance
+            moved.module.get_buffer("norm.running_mean").add_(a * mean)
+            moved.module.get_buffer("norm.running_var").add_(a * variance)
             moved.module.eval()
             return float(moved.loss_of(moved.examples))
 
