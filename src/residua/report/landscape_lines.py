@@ -84,7 +84,7 @@ def _scale(axes: Axes, scale: Scale) -> None:
         axes.set_ylim(scale.low - room, scale.high + room)
 
 
-def _curve(axes: Axes, x: Sequence[float], losses: Sequence[float], scale: Scale, **look: object) -> None:
+def _curve(axes: Axes, x: Sequence[float | int], losses: Sequence[float], scale: Scale, **look: object) -> None:
     """Draws losses within the scale with a gap where one is missing, and a cross at the top where one is infinite."""
     table = np.asarray(losses, dtype=float)
     axes.plot(x, scale.inside(table), linewidth=1.6, markersize=3.5, **look)  # pyright: ignore[reportArgumentType]

@@ -54,7 +54,8 @@
 
   const draw = () => {
     const surfaces = shown === "all" ? given.surfaces : [given.surfaces[Number(shown)]];
-    return Plotly.react(place, surfaces.map((one, number) => surface(one, number ? number + 1 : 0)), layout(surfaces), config);
+    const traces = surfaces.map((one, number) => surface(one, number ? number + 1 : 0));
+    return Plotly.react(place, traces, layout(surfaces), config).then(() => { figure.dataset.scenes = surfaces.length; });
   };
 
   const together = change => {
