@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib import font_manager
 from tests.report.conftest import CONTRASTS, LEAST_CONTRAST
 from tests.report.studied import CLAIMS, results
 
@@ -162,9 +163,9 @@ def test_a_font_for_chinese_is_one_that_is_installed(monkeypatch):
         def __init__(self, name: str) -> None:
             self.name = name
 
-    monkeypatch.setattr(style.fontManager, "ttflist", [Font("SimHei"), Font("Noto Sans SC"), Font("Other")])
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [Font("SimHei"), Font("Noto Sans SC"), Font("Other")])
     assert style.han_font() == "Noto Sans SC"
-    monkeypatch.setattr(style.fontManager, "ttflist", [Font("Other")])
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [Font("Other")])
     assert style.han_font() is None
 
 
