@@ -27,6 +27,8 @@ from residua.training import fit as fitting
 from residua.training.command import train_command
 from residua.training.distributed import Team
 from residua.training.fit import Fitted
+from residua.training.observers import Observer
+from residua.training.path import is_kept
 from residua.training.plan import Plan, TrainSpec, plan
 from residua.training.record import Record
 from residua.watching import is_watched, observers
@@ -49,6 +51,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     settings: Sequence[str] = (),
     diagnose: bool = False,
+    keep_path: bool = False,
 ) -> Run:
     """Trains a residual network on images and writes a run with its report.
 
@@ -75,6 +78,8 @@ def train(
         settings: ``name=value`` for single fields, as ``--set`` takes them.
         diagnose: Whether gradients and updates are sampled by block while it trains, for the report (`residua.watch`);
             the result is the same to the bit.
+        keep_path: Whether 30 to 60 of the weights' states on the way are kept in ``RUN/path``, for a landscape's path
+            (`residua.training.path`); the result is the same to the bit.
 
     Raises:
         ResiduaError: For whatever cannot work, before the first step; later `Interrupted` or `NonFiniteLoss`.
@@ -97,7 +102,7 @@ def train(
             settings=settings,
         )
 
-    return _trained(asked, device, out, diagnose)
+    return _trained(asked, device, out, diagnose=diagnose, keep_path=keep_path)
 
 
 def find_learning_rate(source: str | os.PathLike[str] = "digits", **asked: Any) -> RateFound:
@@ -137,6 +142,7 @@ def deepen(
     out: str | os.PathLike[str] | None = None,
     settings: Sequence[str] = (),
     diagnose: bool = False,
+    keep_path: bool = False,
 ) -> Run:
     """Adds identity blocks to a run's network, which changes no answer, and trains the deeper one as a new run.
 
@@ -154,6 +160,7 @@ def deepen(
         out: The new run's directory.
         settings: ``name=value`` for single fields, after those of the old run.
         diagnose: As `train` takes it.
+        keep_path: As `train` takes it.
 
     Raises:
         BadNetwork: If no block of the network's kind is the identity, with the reason.
@@ -183,7 +190,7 @@ def deepen(
             settings=(*kept, *settings),
         )
 
-    return _trained(asked, _device_of(run), out, diagnose)
+    return _trained(asked, _device_of(run), out, diagnose=diagnose, keep_path=keep_path)
 
 
 def resume(
@@ -193,6 +200,7 @@ def resume(
     data_root: str | os.PathLike[str] | None = None,
     accept_processes: bool = False,
     diagnose: bool = False,
+    keep_path: bool = False,
     **asked: Any,
 ) -> Run:
     """Goes on with a stopped or killed run to the result it would have had, to the bit.
@@ -203,12 +211,17 @@ def resume(
         data_root: Where the named sets are now; None keeps the place of then.
         accept_processes: Whether another number of processes is accepted where it changes the result; the run says so.
         diagnose: As `train` takes it; a run that was watched before is watched on.
+        keep_path: As `train` takes it; a run that kept it before keeps it on.
         asked: Anything else that `train` takes, which must be as the run was asked; it changes nothing.
 
     Raises:
         BadRun: If it is finished, its checkpoints are damaged, or its images have changed.
         BadSetting: If something asked would change the result; shows the difference.
     """
+
+    def told(path: Path) -> list[Observer]:
+        return observers(watched=diagnose or is_watched(path), keeps_path=keep_path or is_kept(path))
+
     machine.prepare_process()
     with distributed.joined(_device_of(run)) as team:
         opened = team.together(lambda: _as_before(run, asked))
@@ -216,7 +229,7 @@ def resume(
             opened,
             epochs=epochs,
             data_root=None if data_root is None else os.fspath(data_root),
-            observers=observers(watched=diagnose or is_watched(opened.path)) if team.leads else [],
+            observers=told(opened.path) if team.leads else [],
             team=team,
             accept_processes=accept_processes,
         )
@@ -324,12 +337,19 @@ def _as_asked(name: str, value: Any) -> Any:
     return str(Path(text).expanduser().resolve()) if folder else text
 
 
-def _trained(asked: Callable[[], TrainSpec], device: str, out: str | os.PathLike[str] | None, diagnose: bool) -> Run:
+def _trained(
+    asked: Callable[[], TrainSpec],
+    device: str,
+    out: str | os.PathLike[str] | None,
+    *,
+    diagnose: bool,
+    keep_path: bool,
+) -> Run:
     machine.prepare_process()
     with distributed.joined(device) as team:
         with transfer_progress() if team.leads else nullcontext() as progress:
             decided = team.together(lambda: fitting.with_head(plan(asked(), progress=progress), progress=progress))
-        told = observers(watched=diagnose) if team.leads else []
+        told = observers(watched=diagnose, keeps_path=keep_path) if team.leads else []
         fitted = fitting.fit(decided, out=None if out is None else Path(out), observers=told, team=team)
         return _reported(fitted, team)
 

@@ -14,6 +14,7 @@ from residua.errors import BadSetting
 from residua.report.terminal import ProgressObserver
 from residua.report.watch_page import watch_card, write_watch_page
 from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
+from residua.training.path import PathKeeper
 from residua.training.steplog import StepLog
 
 _FILE = "watch.jsonl"
@@ -107,9 +108,13 @@ class Watched:
         return watch_card(self.samples)
 
 
-def observers(*, watched: bool) -> list[Observer]:
-    """Returns what looks at a run while it trains: the progress, and where it is watched a `RunWatcher`."""
-    return [ProgressObserver(), *([RunWatcher()] if watched else [])]
+def observers(*, watched: bool, keeps_path: bool = False) -> list[Observer]:
+    """Returns what looks at a run while it trains: the progress, and what was asked for beside it.
+
+    The keeper of the path comes first: it says what will be kept before the progress bar is there.
+    """
+    keeper: list[Observer] = [PathKeeper(told=print)] if keeps_path else []
+    return [*keeper, ProgressObserver(), *([RunWatcher()] if watched else [])]
 
 
 def is_watched(run: Path) -> bool:

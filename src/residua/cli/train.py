@@ -56,6 +56,9 @@ from residua.training import record
     "--find-learning-rate", is_flag=True, help="Only try rising rates on a copy, and write a page with the plot."
 )
 @click.option("--diagnose", is_flag=True, help="Sample gradients and updates by block; the result stays the same.")
+@click.option(
+    "--keep-path", is_flag=True, help="Keep 30 to 60 states of the weights on the way, for `residua landscape`."
+)
 @click.option("--open", "open_report", is_flag=True, help="Open the report in the browser when done.")
 @click.pass_context
 def command(
@@ -75,7 +78,7 @@ def command(
     _check(options, given)
     if find_learning_rate:
         _check_found(given, processes)
-        page = _find(source or "digits", _of_a_new_run(options, but=("out", "diagnose")))
+        page = _find(source or "digits", _of_a_new_run(options, but=_NOT_FOR_A_SEARCH))
     else:
         count = _processes(processes, options["resume"])
         if count > machine.place().ranks:
@@ -125,7 +128,8 @@ def _train(source: str | None, options: dict[str, Any], given: list[str]) -> Pat
 
 
 _NOT_FOR_A_NEW_RUN = ("resume", "accept_processes", "deepen", "stage", "blocks")
-_DEEPENING = ("recipe", "epochs", "minutes", "seed", "out", "settings", "diagnose")
+_NOT_FOR_A_SEARCH = ("out", "diagnose", "keep_path")
+_DEEPENING = ("recipe", "epochs", "minutes", "seed", "out", "settings", "diagnose", "keep_path")
 """What may be said anew of a run that is deepened."""
 
 
@@ -161,7 +165,7 @@ def _check(options: dict[str, Any], given: list[str]) -> None:
 
 def _check_found(given: list[str], processes: int | None) -> None:
     """Checks the options of a search, which makes no run and takes one process."""
-    others = [_option(name) for name in given if name in ("resume", "deepen", "out", "diagnose")]
+    others = [_option(name) for name in given if name in ("resume", "deepen", *_NOT_FOR_A_SEARCH)]
     others += ["--processes"] if processes is not None else []
     if others:
         raise BadSetting(f"--find-learning-rate makes no run and goes on with none; leave out {' '.join(others)}")

@@ -10,6 +10,7 @@
     RUN/predictions-PART.jsonl  file, label, predicted class and probabilities of each held-out image
     RUN/model.safetensors     the weights with all that is needed to use them
     RUN/steps.jsonl           a line a step; watch.jsonl, a line a sampled step where the run is watched
+    RUN/path/STEP.safetensors the weights on the way, where they are kept (`residua.training.path`)
     RUN/checkpoints/          where to go on; gone when the run is finished
     RUN/report.html, figures/ the report
 
