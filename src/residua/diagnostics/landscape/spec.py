@@ -5,8 +5,9 @@ from math import isfinite
 from typing import Any, Literal, final
 
 from residua import configuration
-from residua.diagnostics.landscape.directions import Direction, Normalisation
-from residua.diagnostics.landscape.grid import Axis, Grid
+from residua.diagnostics.landscape.directions import Direction
+from residua.diagnostics.landscape.grid import Grid, spaced
+from residua.diagnostics.landscape.normalising import Normalisation
 from residua.diagnostics.landscape.surface import Policy
 from residua.errors import BadSetting
 
@@ -75,7 +76,7 @@ class SurfaceSpec:
         steps = _each(self.steps, self.count) or (_LINE if self.count == 1 else _PLANE,) * self.count
         return Grid(
             axes=tuple(
-                Axis(direction=direction, values=_values(span, number))
+                spaced(direction, *span, steps=number)
                 for direction, span, number in zip(directions, spans, steps, strict=True)
             )
         )
@@ -152,9 +153,3 @@ def share_of(given: Any) -> tuple[int, int]:
 
 def _each(values: tuple[Any, ...] | None, count: int) -> tuple[Any, ...]:
     return () if values is None else values * count if len(values) == 1 else values
-
-
-def _values(span: Span, number: int) -> tuple[float, ...]:
-    """Returns evenly spaced coordinates from end to end; the middle of −r to r is 0 to the bit."""
-    low, high = span
-    return tuple(low + (high - low) * place / (number - 1) for place in range(number))
