@@ -1,0 +1,107 @@
+"""The Lanczos process with full reorthogonalisation (Golub & Van Loan 2013, §10.1 and §10.3).
+
+One run gives all that is asked of a Hessian: both ends of its spectrum with their vectors and residuals, the nodes and
+weights of a quadrature for its density, and a subspace that holds most of its trace. ARPACK (`scipy`'s ``eigsh``) takes
+a run for each end and keeps its tridiagonal matrix to itself; it is the tests' peer.
+
+Notation: A [p, p] symmetric, m steps; Q [p, m] orthonormal; A Q = Q T + β_m q_{m+1} e_mᵀ with T tridiagonal.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.linalg import eigh_tridiagonal
+from torch import Tensor
+
+Apply = Callable[[Tensor], Tensor]
+_ENDS = 1e-6
+"""A step whose remainder is this part of ‖T‖ ends an invariant subspace (in float32; in float64 1e-13)."""
+_EVERY = 5
+"""Steps between two looks at whether it is enough."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Krylov:
+    """What m steps found."""
+
+    basis: Float[Tensor, "m p"]
+    """Q's columns as rows."""
+    values: np.ndarray
+    """Ritz values θ [m], rising: eigenvalues of T."""
+    inside: np.ndarray
+    """Their vectors within the subspace [m, m], a column each."""
+    residuals: np.ndarray
+    """‖A y − θ y‖ [m] of the Ritz vectors y, by |β_m s_m|."""
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Returns the Gauss quadrature's weights of the values [m], which sum to one."""
+        return self.inside[0] ** 2
+
+    @property
+    def trace(self) -> float:
+        """Returns tr QᵀAQ."""
+        return float(self.values.sum())
+
+    def vector(self, index: int) -> Float[Tensor, " p"]:
+        """Returns a Ritz vector, of length one."""
+        return torch.as_tensor(self.inside[:, index]).to(self.basis) @ self.basis
+
+
+def lanczos(
+    product: Apply, start: Float[Tensor, " p"], *, steps: int, enough: Callable[[Krylov], bool] | None = None
+) -> Krylov:
+    """Returns the Krylov space of a symmetric matrix from a start.
+
+    Where the space ends early, it goes on from a new direction, which has no weight in the quadrature, so that values
+    that stand several times are found several times.
+
+    Args:
+        product: v ↦ A v.
+        start: Of any length but zero.
+        steps: At most so many products; never more than p.
+        enough: Asked every few steps whether what is found suffices.
+    """
+    m = min(steps, len(start))
+    basis = start.new_zeros(m, len(start))
+    basis[0] = start / start.norm()
+    generator = torch.Generator().manual_seed(0)
+    diagonal, beside, size = np.zeros(m), np.zeros(m), 0.0
+    for j in range(m):
+        remainder = product(basis[j])
+        diagonal[j] = float(remainder.double() @ basis[j].double())
+        remainder = _orthogonal(remainder, basis[: j + 1])
+        beside[j] = float(remainder.norm())
+        size = max(size, abs(diagonal[j]), beside[j])
+        if ended := beside[j] <= _ends(start.dtype) * size:
+            beside[j] = 0.0
+        done = j + 1 == m or (
+            enough is not None and (j + 1) % _EVERY == 0 and enough(_krylov(basis, diagonal, beside, j))
+        )
+        if done:
+            break
+        if ended:
+            remainder = _orthogonal(torch.randn(len(start), generator=generator).to(start), basis[: j + 1])
+        basis[j + 1] = remainder / remainder.norm()
+    return _krylov(basis, diagonal, beside, j)
+
+
+def _orthogonal(vector: Tensor, basis: Tensor) -> Tensor:
+    """Takes the basis' part out, twice, which is enough (Giraud et al. 2005)."""
+    for _ in range(2):
+        vector = vector - (basis @ vector) @ basis
+    return vector
+
+
+def _ends(dtype: torch.dtype) -> float:
+    return _ENDS if dtype == torch.float32 else 1e-13
+
+
+def _krylov(basis: Tensor, diagonal: np.ndarray, beside: np.ndarray, last: int) -> Krylov:
+    values, inside = eigh_tridiagonal(diagonal[: last + 1], beside[:last])
+    return Krylov(basis=basis[: last + 1], values=values, inside=inside, residuals=np.abs(beside[last] * inside[-1]))
