@@ -9,7 +9,6 @@ validation chooses another epoch: that is `TrainingPath.final`.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
@@ -110,18 +109,11 @@ class StoredState(Mapping[str, Tensor]):
     """A network's tensors by name, in a file that is mapped into memory: each is read where it is looked at."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-
-    @cached_property
-    def _file(self) -> Any:
         try:
-            return safe_open(self._path, "pt").__enter__()
+            self._file: Any = safe_open(path, "pt").__enter__()
         except (SafetensorError, OSError) as error:
-            raise BadRun(f"{self._path} cannot be read ({error}); remove it, or train again") from None
-
-    @cached_property
-    def _names(self) -> tuple[str, ...]:
-        return tuple(self._file.keys())
+            raise BadRun(f"{path} cannot be read ({error}); remove it, or train again") from None
+        self._names = tuple(self._file.keys())
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
@@ -157,7 +149,7 @@ def read_path(run: Path) -> TrainingPath:
     """Opens the path that a run has kept.
 
     Raises:
-        BadRun: If it has kept none.
+        BadRun: If it has kept none, or a point is damaged.
     """
     points = _points(run / _FOLDER)
     if not points:
@@ -185,9 +177,11 @@ def _bytes(network: nn.Module) -> int:
 
 
 def _says(points: int, size: int, folder: Path) -> str:
-    def megabytes(number: int) -> str:
-        return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{max(number, 1e5) / 1e6:.1f} MB"
+    whole = f"{points} points of {_written(size)}, {_written(points * size)}"
+    return f"keeps the path of the weights: {whole} in {folder}"
 
-    return (
-        f"keeps the path of the weights: {points} points of {megabytes(size)}, {megabytes(points * size)} in {folder}"
-    )
+
+def _written(size: int) -> str:
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
