@@ -67,6 +67,7 @@ def environment() -> Environment:
         card_css=_css("card.css"),
         features_css=_css("features.css"),
         diagnosis_css=_css("diagnosis.css"),
+        landscape_css=_css("landscape.css"),
         numbers=numbers,
         statements=statements,
         tables=tables,

@@ -89,7 +89,7 @@ class Comparison:
 
 
 def rougher(comparison: Comparison, policy: Policy, quantity: Quantity) -> Twin | None:
-    """Returns the twin that a quantity calls the rougher under a policy; None where directions disagree or it is missing.
+    """Returns the twin that a quantity calls the rougher under a policy; None where the directions disagree.
 
     Directions are paired: a seed's number of one twin meets the same seed's of the other.
     """
