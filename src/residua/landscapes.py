@@ -3,21 +3,21 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from torch import Tensor, nn
 
-from residua import machine, twinning
+from residua import files, machine, twinning
 from residua.diagnostics.case import Loss, opened
-from residua.diagnostics.curvature.summary import curvature as curvature_of
+from residua.diagnostics.curvature.curvature import Curvature
+from residua.diagnostics.curvature.curvature import curvature as curvature_of
 from residua.diagnostics.landscape import saving
 from residua.diagnostics.landscape.comparison import Comparison, Row, Twin
-from residua.diagnostics.landscape.convexity import plane_of
-from residua.diagnostics.landscape.numbers import numbers_of
 from residua.diagnostics.landscape.spec import SurfaceSpec, share_of, span_of, steps_of
-from residua.diagnostics.landscape.surface import Numbers, Policy, Surface
+from residua.diagnostics.landscape.surface import Policy
 from residua.errors import BadSetting
 from residua.networks.spec import NetworkSpec
 from residua.opening import Asked, Opened, opened_by_name, refuse_for_name, require_for_module
@@ -25,7 +25,8 @@ from residua.report.landscape_page import Landscape
 from residua.report.landscape_progress import landscape_progress
 from residua.report.terminal import transfer_progress
 from residua.runs import Run
-from residua.surveying import lines_of, store_of, surface_of
+from residua.surveying import Tell, drawn, looked_at, with_numbers
+from residua.training import record
 from residua.training.plan import TrainSpec
 from residua.training.record import Record
 
@@ -33,8 +34,6 @@ _VERB = "residua.landscape"
 _SOURCE = "digits"
 _POOL = 4
 """Times the images of the surface are drawn, so that curvature has draws of its own."""
-_EVERY = 4
-"""Cells of the map between two of the plane's Hessians; one of these costs two exact products."""
 _SEEDS = 3
 """Draws of the directions that twins are compared over."""
 _COARSE = 9
@@ -135,19 +134,24 @@ def landscape(
     own = {"images": images, "labels": labels, "loss": loss, "held_out": held_out}
     if twin is not False:
         refuse_for_name(**own)
-        _refuse_for_twins(what, spec, source=source, weights=weights, to=to, store=store, curvature=curvature or None)
-        return _twins(what, twin, spec, seen=seen, out=out)
+        given = {"source": source, "weights": weights, "to": to, "store": store, "curvature": curvature or None}
+        _refuse_for_twins(what, spec, given)
+        return _twins(_runs(what, twin, seen), spec, seen=seen, convexity=convexity, out=out)
     if isinstance(what, nn.Module):
         require_for_module(images, source, verb=_VERB)
         found = _of_module(what, weights, own)
     else:
         refuse_for_name(**own)
         found = _opened(what, seen, spec, sourced=source is not None, weights=weights)
-    drawn = _drawn(found, spec, to, store=store)
-    if convexity:
-        drawn = _with_plane(found, drawn)
-    measured = Landscape(surface=drawn, curvature=_curvature(found, spec) if curvature else None)
-    return _written(measured, found, out, is_module=isinstance(what, nn.Module))
+    page = _page(found, spec.axes, out, is_module=isinstance(what, nn.Module))
+    _refuse_lost_part(found, spec, store)
+    seen_by_surface = looked_at(found, spec)
+    with landscape_progress() as tell:
+        surface = drawn(seen_by_surface, spec, tell, to=to, store=store, page=page, convexity=convexity)
+        if spec.share != (1, 1):
+            return Landscape(surface=surface)
+        curved = _curvature(found, spec, tell) if curvature else None
+    return _written(Landscape(surface=surface, curvature=curved), page, found)
 
 
 def merged(paths: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[str] | None = None) -> Landscape:
@@ -161,10 +165,8 @@ def merged(paths: Sequence[str | os.PathLike[str]], *, out: str | os.PathLike[st
         BadRun: If a file cannot be read, answers another question, or holds cells that another has too.
         BadSetting: If the page cannot be written there.
     """
-    surface = saving.merged([Path(path) for path in paths])
-    if surface.done == 1:
-        surface = replace(surface, numbers=numbers_of(surface))
-    return Landscape(surface=surface).write(out or f"{surface.name}-landscape.html")
+    surface = with_numbers(saving.merged([Path(path) for path in paths]))
+    return Landscape(surface=surface).write(f"{surface.name}-landscape.html" if out is None else os.fspath(out))
 
 
 def _of_module(module: nn.Module, weights: object, own: Mapping[str, Any]) -> Opened:
@@ -201,59 +203,36 @@ def _opened(what: Any, seen: TrainSpec, spec: SurfaceSpec, *, sourced: bool = Fa
         return opened_by_name(asked, progress)
 
 
-def _drawn(found: Opened, spec: SurfaceSpec, to: Any = None, *, store: Any = None) -> Surface:
-    lines = lines_of(found, spec, to)
-    place = store_of(found, spec, to) if store is None else Path(store)
-    with landscape_progress(found.case.name) as told:
-        return surface_of(found, spec, lines, store=place, told=told)
-
-
-def _with_plane(found: Opened, surface: Surface) -> Surface:
-    """Returns the surface with the Hessian within its plane, and its numbers with the share that is not convex."""
-    plane = plane_of(found.case, surface.grid, every=_EVERY, policy=surface.policy, images=surface.cells[0].images)
-    surface = replace(surface, plane=plane)
-    return replace(surface, numbers=numbers_of(surface))
-
-
-def _curvature(found: Opened, spec: SurfaceSpec) -> Any:
+def _curvature(found: Opened, spec: SurfaceSpec, tell: Tell) -> Curvature:
     policy = "batch" if spec.policy == "batch" else "frozen"
-    return curvature_of(found.case, images=spec.images, policy=policy, seed=spec.seed)
+    told = partial(tell, f"{found.case.name}, Hessian products")
+    return curvature_of(found.case, images=spec.images, policy=policy, told=told, seed=spec.seed)
 
 
-def _refuse_for_twins(what: Any, spec: SurfaceSpec, **given: object) -> None:
+def _refuse_lost_part(found: Opened, spec: SurfaceSpec, store: object) -> None:
+    if spec.share != (1, 1) and store is None and found.run is None:
+        raise BadSetting(
+            f"part {spec.share[0]}/{spec.share[1]} of the cells would be lost: name a file for it with --store"
+        )
+
+
+def _refuse_for_twins(what: Any, spec: SurfaceSpec, given: Mapping[str, object]) -> None:
     if isinstance(what, nn.Module):
         raise BadSetting("twin trains a run's network again without shortcuts; name a run, not a module")
     if others := [name for name, value in given.items() if value is not None]:
-        raise BadSetting(f"twin draws both surfaces around two runs; leave out {', '.join(others)}")
+        raise BadSetting(f"twin draws the surfaces of two runs; leave out {', '.join(others)}")
     if spec.axes != "random" or spec.count != 2 or spec.share != (1, 1):
         raise BadSetting("twin compares planes of random directions, whole; leave out axes, dimensions and part")
 
 
-def _twins(what: Any, twin: Any, spec: SurfaceSpec, *, seen: TrainSpec, out: Any) -> Landscape:
-    """Draws the surfaces of two runs that differ in their shortcuts, and takes their numbers over directions."""
-    residual, plain, remarks = _runs(what, twin, seen)
-    pair = {"residual": _opened(residual, seen, spec), "plain": _opened(plain, seen, spec)}
-    surfaces = {name: _drawn(found, spec) for name, found in pair.items()}
-    policies: tuple[Policy, ...] = (spec.policy, "frozen" if spec.policy == "recalibrated" else "recalibrated")
-    rows = tuple(_row(name, found, spec, policy) for policy in policies for name, found in pair.items())
-    comparison = Comparison(
-        residual=surfaces["residual"],
-        plain=surfaces["plain"],
-        rows=rows,
-        remarks=tuple(f"The twins differ in their {name} too." for name in remarks),
-    )
-    measured = Landscape(surface=surfaces["residual"], comparison=comparison)
-    return _written(measured, pair["residual"], out)
-
-
 def _runs(what: Any, twin: Any, seen: TrainSpec) -> tuple[Record, Record, tuple[str, ...]]:
     """Returns the residual run and the plain one, which are trained where there are none, and what differs besides."""
+    if twin is not True and what is None:
+        raise BadSetting(f"twin names {twin}, and no run to stand beside it; name that first")
+    if twin is not True:
+        return twinning.pair(_path(what), _path(twin))
     with transfer_progress(Console(stderr=True)) as progress:
-        if what is None and twin is not True:
-            raise BadSetting(f"twin names {twin}, and no run to stand beside it; name that first")
-        if twin is not True:
-            return twinning.pair(_path(what), _path(twin))
-        residual = twinning.demonstration(seen, progress) if what is None else twinning.named(_path(what))
+        residual = twinning.demonstration(seen, progress) if what is None else record.find(_path(what))
         return residual, twinning.plain_twin(residual, data_root=seen.data_root, progress=progress), ()
 
 
@@ -261,26 +240,64 @@ def _path(run: Any) -> Any:
     return run.path if isinstance(run, Run) else run
 
 
-def _row(name: Twin, found: Opened, spec: SurfaceSpec, policy: Policy) -> Row:
+def _twins(
+    runs: tuple[Record, Record, tuple[str, ...]], spec: SurfaceSpec, *, seen: TrainSpec, convexity: bool, out: Any
+) -> Landscape:
+    """Draws the surfaces of two runs that differ in their shortcuts, and takes their numbers over directions."""
+    residual, plain = (looked_at(_alone(_opened(run.path, seen, spec)), spec) for run in runs[:2])
+    page = _page(residual, "twins", out)
+    pairs: tuple[tuple[Twin, Opened], ...] = (("residual", residual), ("plain", plain))
+    policies: tuple[Policy, ...] = (spec.policy, "frozen" if spec.policy == "recalibrated" else "recalibrated")
+    with landscape_progress() as tell:
+        first = drawn(residual, spec, tell, page=page, convexity=convexity)
+        second = drawn(plain, spec, tell, page=page, beside=first, convexity=convexity)
+        rows = tuple(
+            _row(twin, found, replace(spec, policy=policy), tell) for policy in policies for twin, found in pairs
+        )
+    remarks = tuple(f"Besides the shortcuts the twins differ in their {name}." for name in runs[2])
+    comparison = Comparison(residual=first, plain=second, rows=rows, remarks=remarks)
+    return _written(Landscape(comparison=comparison), page, residual)
+
+
+def _alone(found: Opened) -> Opened:
+    """Returns what was opened without its held-out images: twins are compared on what they learned from."""
+    return replace(found, case=replace(found.case, held_out=None))
+
+
+def _row(twin: Twin, found: Opened, spec: SurfaceSpec, tell: Tell) -> Row:
     """Returns a twin's numbers over several draws of the directions, on a coarse grid in float32."""
-    alone = replace(found, case=replace(found.case, held_out=None))
-    coarse = replace(spec, policy=policy, steps=(_COARSE,), precision="float32")
+    coarse = replace(spec, steps=(_COARSE,), precision="float32")
     seeds = tuple(range(spec.seed, spec.seed + _SEEDS))
-    surfaces = [_drawn(alone, replace(coarse, seed=seed)) for seed in seeds]
-    numbers = tuple(one.numbers for one in surfaces if isinstance(one.numbers, Numbers))
+    surfaces = []
+    for seed in seeds:
+        named = partial(tell, f"{found.case.name}, {spec.policy}, directions {seed}")
+        surfaces.append(drawn(found, replace(coarse, seed=seed), lambda _, done, total, told=named: told(done, total)))
     return Row(
-        twin=name,
-        policy=policy,
+        twin=twin,
+        policy=spec.policy,
         seeds=seeds,
-        numbers=numbers,
+        numbers=tuple(one.numbers for one in surfaces if one.numbers is not None),
         shape=surfaces[0].grid.shape,
         images=surfaces[0].cells[0].images,
     )
 
 
-def _written(measured: Landscape, found: Opened, out: Any, *, is_module: bool = False) -> Landscape:
+def _page(found: Opened, kind: str, out: Any, *, is_module: bool = False) -> Path | None:
+    """Returns where the page goes: where it is asked for, else into the run, else here; None of a module."""
     if out is not None:
-        return measured.write(os.fspath(out))
+        return Path(out)
+    name = "landscape.html" if kind == "random" else f"landscape-{kind}.html"
     if found.run is not None:
-        return measured.write_into(found.run.path)
-    return measured if is_module else measured.write(f"{found.case.name}-landscape.html")
+        return found.run.path / name
+    return None if is_module else Path(f"{found.case.name}-{name}")
+
+
+def _written(measured: Landscape, page: Path | None, found: Opened) -> Landscape:
+    """Writes the page, and into a run its numbers and figures too."""
+    if page is None:
+        return measured
+    written = measured.write(page)
+    if found.run is not None and page.parent == found.run.path:
+        measured.write_figures(found.run.path / "figures")
+        files.write_json(page.with_suffix(".json"), written.to_json())
+    return written

@@ -60,8 +60,10 @@ class Opened:
     """A case, and where it is from."""
 
     case: Case
+    own: str = "train"
+    """The name of the part that the case's examples are of."""
     part: str = "validation"
-    """The name of the part that the case's held-out examples are of."""
+    """The same of its held-out examples."""
     plan: Plan | None = None
     """How it was trained, or would be; None of a module."""
     run: Record | None = None

@@ -1,4 +1,4 @@
-"""A run's plain twin: the same layers without shortcuts, trained as the run was, and kept so that it is trained once."""
+"""A run's plain twin: the same layers without shortcuts, trained as the run was, and kept: it is trained once."""
 
 import os
 from dataclasses import replace
@@ -84,7 +84,7 @@ def pair(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> tuple[Re
     different = () if _specification(residual).is_plain else differences(residual, plain)
     if _specification(residual).is_plain or "network" in different:
         raise BadSetting(
-            f"{plain.path} is not the plain twin of {residual.path}; leave it out (--twin alone), and the twin is trained"
+            f"{plain.path} is not the plain twin of {residual.path}; give --twin alone, and that is trained"
         )
     return residual, plain, different
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from residua import files
 from residua.diagnostics.case import Examples
-from residua.diagnostics.landscape.keeping import from_arrays, to_arrays
 from residua.diagnostics.landscape.evaluating import Question
 from residua.diagnostics.landscape.grid import Axis, Grid
+from residua.diagnostics.landscape.keeping import from_arrays, to_arrays
 from residua.diagnostics.landscape.surface import Array, Cells, Centre, Precision, Surface
 from residua.errors import BadRun
 

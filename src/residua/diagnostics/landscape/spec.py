@@ -84,7 +84,9 @@ class SurfaceSpec:
     @property
     def says(self) -> str:
         """Says what makes this surface another than others of the same network, as a part of a file's name."""
-        steps = "x".join(map(str, _each(self.steps, self.count) or (_LINE if self.count == 1 else _PLANE,) * self.count))
+        steps = "x".join(
+            map(str, _each(self.steps, self.count) or (_LINE if self.count == 1 else _PLANE,) * self.count)
+        )
         span = "" if self.span is None else "-" + "x".join(f"{low:g}to{high:g}" for low, high in self.span)
         own = f"-{self.normalisation}-{self.seed}" if self.axes == "random" else f"-{self.seed}" if self.seed else ""
         said = f"{self.axes}{own}-{self.policy}-{steps}{span}-{self.images}"
@@ -109,7 +111,9 @@ def span_of(given: Any) -> tuple[Span, ...] | None:
         pairs = given if nested else (given,)
         return tuple((float(low), float(high)) for low, high in pairs)
     except (TypeError, ValueError):
-        raise BadSetting(f"span is {given!r}; give r for −r to r, a pair such as (−1, 2), or a pair for each axis") from None
+        raise BadSetting(
+            f"span is {given!r}; give r for −r to r, a pair such as (−1, 2), or a pair for each axis"
+        ) from None
 
 
 def _pair(text: str) -> Any:
