@@ -168,8 +168,8 @@ def test_the_verbs_keep_a_path_where_they_are_asked_to(runs, tmp_path, monkeypat
         handed.append(any(isinstance(one, PathKeeper) for one in observers))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verbs.fitting, "fit", look)
-    monkeypatch.setattr(verbs.fitting, "resume", look)
+    monkeypatch.setattr(fitting, "fit", look)
+    monkeypatch.setattr(fitting, "resume", look)
     for call, expected in (
         (lambda: residua.train("digits", network=TINY), False),
         (lambda: residua.train("digits", network=TINY, keep_path=True), True),

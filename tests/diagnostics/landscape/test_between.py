@@ -50,7 +50,7 @@ def test_its_end_is_the_other_network_to_the_bit(kind: torch.dtype):
 
 def test_running_statistics_move_and_counters_do_not():
     here, there = trained(0), trained(1)
-    there.stages[0][0].residual.norm1.num_batches_tracked.fill_(7)
+    there.state_dict()["stages.0.0.residual.norm1.num_batches_tracked"].fill_(7)
     found = between(here, there)
     names = [name for name, _ in found.buffers]
     assert names

@@ -15,16 +15,20 @@ from residua.networks import catalogue
 from residua.networks.network import build
 
 
-def network() -> nn.Module:
+def network() -> nn.Sequential:
     """A convolution with a dead filter, a norm, a transposed convolution, a linear layer with a bias."""
     torch.manual_seed(0)
     layers = nn.Sequential(
         nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ConvTranspose2d(6, 4, 2), nn.Flatten(), nn.Linear(4, 3)
     )
     with torch.no_grad():
-        layers[0].weight[2] = 0
-        layers[0].weight[4] *= 100
+        weight(layers, 0)[2] = 0
+        weight(layers, 0)[4] *= 100
     return layers
+
+
+def weight(layers: nn.Sequential, place: int) -> Tensor:
+    return layers.state_dict()[f"{place}.weight"]
 
 
 def parts(direction: directions.Direction, module: nn.Module) -> dict[str, Tensor]:
@@ -71,7 +75,7 @@ def test_every_filter_is_as_long_as_its_weights_and_a_dead_one_stays_dead():
     module = network()
     found = parts(directions.random(module, seed=1), module)
     for place in (0, 2, 4):
-        theta = module[place].weight.detach()
+        theta = weight(module, place)
         torch.testing.assert_close(found[f"{place}.weight"].flatten(1).norm(dim=1), theta.flatten(1).norm(dim=1))
     assert not found["0.weight"][2].any()
     assert found["0.weight"][[0, 1, 3, 4, 5]].all()
@@ -84,7 +88,7 @@ def test_scaling_a_filter_and_undoing_it_behind_the_norm_changes_no_loss_along_t
     large = normed()
     large.load_state_dict(small.state_dict())
     with torch.no_grad():
-        large[0].weight.mul_(torch.tensor([1.0, 10.0, 1000.0, 0.1]).view(4, 1, 1, 1))
+        weight(large, 0).mul_(torch.tensor([1.0, 10.0, 1000.0, 0.1]).view(4, 1, 1, 1))
     for at in (0.3, 1.0, -2.0):
         outputs = [moved(one, directions.random(one, seed=3), at)(x) for one in (small, large)]
         torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-5, atol=1e-6)
@@ -92,7 +96,7 @@ def test_scaling_a_filter_and_undoing_it_behind_the_norm_changes_no_loss_along_t
     assert (plain[0] - plain[1]).abs().max() > 0.1
 
 
-def normed() -> nn.Module:
+def normed() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, eps=1e-12)).double()
 
 
@@ -171,7 +175,7 @@ def test_an_eigenvector_is_as_long_as_what_it_moves_and_keeps_its_line():
     slot = layout_of(module).slots[-2]
     v[slot.start : slot.stop] = -torch.arange(1.0, slot.stop - slot.start + 1)
     found = directions.eigenvector(module, v, 12.5)
-    weights = module[4].weight.detach()
+    weights = weight(module, 4)
     assert float(found.vector.norm()) == pytest.approx(float(weights.norm()))
     assert float(functional.cosine_similarity(found.vector, v, dim=0)) == pytest.approx(-1)
     assert float(found.vector[slot.stop - 1]) > 0
@@ -190,7 +194,7 @@ def test_what_cannot_be_a_direction_is_refused_in_one_line():
         directions.random(module.requires_grad_(False), seed=0, small=True)
     module = network()
     with torch.no_grad():
-        module[0].weight[0, 0, 0, 0] = torch.inf
+        weight(module, 0)[0, 0, 0, 0] = torch.inf
     with pytest.raises(BadWeights, match=r"0\.weight holds a value"):
         directions.random(module, seed=0)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from residua.errors import BadRun
 def every_kind() -> dict[str, Direction]:
     torch.manual_seed(0)
     module, other = (nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)) for _ in range(2))
-    other[1].running_mean.normal_()
+    other.state_dict()["1.running_mean"].normal_()
     return {
         "random": random(module, seed=3, normalisation="layer", small=True),
         "between": between(module, other, name="Zürich, “epoch 3”"),
@@ -28,7 +29,9 @@ def every_kind() -> dict[str, Direction]:
 
 def test_all_kinds_come_back_from_one_file_as_they_were(tmp_path: Path):
     kept = every_kind()
-    arrays = {name: array for prefix, one in kept.items() for name, array in to_arrays(one, prefix).items()}
+    arrays: dict[str, Any] = {
+        name: array for prefix, one in kept.items() for name, array in to_arrays(one, prefix).items()
+    }
     np.savez(tmp_path / "surface.npz", **arrays)
     with np.load(tmp_path / "surface.npz", allow_pickle=False) as file:
         for prefix, one in kept.items():
