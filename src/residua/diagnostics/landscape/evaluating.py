@@ -117,10 +117,10 @@ def question(
     case: Case,
     moved: Moving,
     *,
-    policy: Policy,
+    policy: str,
     images: int | None,
     names: Sequence[str],
-    precision: Precision | None,
+    precision: str | None,
 ) -> Question:
     """Returns what is asked, with the images drawn and on the device.
 
@@ -137,10 +137,11 @@ def question(
         BadData: If there are none.
         BadNetwork: If the forward pass fails, with what it said.
     """
-    if policy not in POLICIES:
+    chosen: Policy | None = next((one for one in POLICIES if one == policy), None)
+    if chosen is None:
         raise BadSetting(unknown("policy for norms", policy, POLICIES))
     found = [(name, one) for name, one in zip(names, (case.examples, case.held_out), strict=False) if one is not None]
-    size = _OF_STATISTICS if policy != "frozen" else _ON_GPU if case.device.type == "cuda" else _ON_PROCESSOR
+    size = _OF_STATISTICS if chosen != "frozen" else _ON_GPU if case.device.type == "cuda" else _ON_PROCESSOR
     parts = tuple(part_of(name, one, images, size=size, device=case.device) for name, one in found)
     if moved.channels_last:
         parts = tuple(replace(part, batches=tuple(map(channels_last, part.batches))) for part in parts)
@@ -149,7 +150,7 @@ def question(
     return Question(
         case=case,
         parts=parts,
-        policy=policy,
+        policy=chosen,
         precision=_precision(case, given, precision),
         has_classes=_are_classes(case, given),
     )
@@ -176,7 +177,7 @@ def part_of(name: str, examples: Examples, images: int | None, *, size: int, dev
     return Part(name=name, batches=tuple(batches), available=len(examples))
 
 
-def _precision(case: Case, given: Any, asked: Precision | None) -> Precision:
+def _precision(case: Case, given: Any, asked: str | None) -> Precision:
     """Returns float32 where a module computes in float64, or gives what this room cannot bring back to float32."""
     if asked is not None and asked not in _PRECISIONS:
         raise BadSetting(unknown("precision of a surface", asked, _PRECISIONS))

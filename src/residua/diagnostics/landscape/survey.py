@@ -18,8 +18,7 @@ from residua.diagnostics.landscape.centring import centres
 from residua.diagnostics.landscape.evaluating import Question, question
 from residua.diagnostics.landscape.grid import Cell, Grid, coarse_to_fine
 from residua.diagnostics.landscape.moving import Moving, moving
-from residua.diagnostics.landscape.surface import Array, Cells, Centre, Policy, Surface
-from residua.machine import Precision
+from residua.diagnostics.landscape.surface import Array, Cells, Centre, Surface
 
 Told = Callable[[Surface, float], None]
 """Is told the surface so far, and the seconds that are left by the pace of the cells of this sitting."""
@@ -37,10 +36,10 @@ def survey(
     case: Case,
     grid: Grid,
     *,
-    policy: Policy = "frozen",
+    policy: str = "frozen",
     images: int | None = 256,
     parts: Sequence[str] = ("train", "test"),
-    precision: Precision | None = None,
+    precision: str | None = None,
     store: Path | None = None,
     share: tuple[int, int] = (1, 1),
     told: Told | None = None,

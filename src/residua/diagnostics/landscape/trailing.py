@@ -12,7 +12,6 @@ from residua.diagnostics.case import Case
 from residua.diagnostics.landscape.evaluating import question
 from residua.diagnostics.landscape.grid import Grid
 from residua.diagnostics.landscape.moving import Moving, moving
-from residua.diagnostics.landscape.surface import Policy
 from residua.errors import BadWeights
 
 
@@ -22,7 +21,7 @@ def losses_along(
     grid: Grid,
     *,
     coordinates: Sequence[tuple[float, ...]],
-    policy: Policy = "frozen",
+    policy: str = "frozen",
     images: int | None = 256,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns the true loss of each state, and the loss at its projection; float32, on the images of `survey`.
