@@ -55,16 +55,19 @@ def edges(values: Sequence[float]) -> Array:
 
 def mark_gaps(axes: Axes, x: Array, y: Array, table: Array) -> None:
     """Hatches cells that were not computed and paints those whose loss is infinite; x and y are the cells' borders."""
-    for flags, style in ((np.isnan(table), _missing()), (np.isinf(table), {"facecolor": INFINITE})):
+    for flags, style in (
+        (np.isnan(table), _missing()),
+        (np.isinf(table), {"facecolor": INFINITE, "edgecolor": INFINITE, "linewidth": 0.4}),
+    ):
         corners = [
             [(x[i], y[j]), (x[i + 1], y[j]), (x[i + 1], y[j + 1]), (x[i], y[j + 1])] for j, i in np.argwhere(flags)
         ]
         if corners:
-            axes.add_collection(PolyCollection(corners, linewidth=0, **style), autolim=False)
+            axes.add_collection(PolyCollection(corners, **style), autolim=False)
 
 
 def _missing() -> dict[str, Any]:
-    return {"facecolor": "none", "edgecolor": PALETTE["rule"], "hatch": "////"}
+    return {"facecolor": "none", "edgecolor": PALETTE["rule"], "hatch": "////", "linewidth": 0}
 
 
 def mark_centre(axes: Axes) -> None:
@@ -90,7 +93,7 @@ def draw_key(figure: Figure, tables: Sequence[Array]) -> None:
     missing, infinite = (sum(int(flag(one).sum()) for one in tables) / cells for flag in (np.isnan, np.isinf))
     handles = []
     if missing:
-        handles.append(Patch(label=f"not computed: {percent(missing)} of cells", linewidth=0, **_missing()))
+        handles.append(Patch(label=f"not computed: {percent(missing)} of cells", **_missing()))
     if infinite:
         handles.append(Patch(label=f"infinite: {percent(infinite)} of cells", facecolor=INFINITE))
     if handles:

@@ -27,7 +27,9 @@ def surface_drawings(panels: Sequence[Panel]) -> tuple[Drawing, ...]:
         return ()
     if all(len(panel.surface.grid.axes) == 2 for panel in panels):
         label = "The loss as contours over the plane, on one scale"
-        return (Drawing(name="contours", draw=lambda: landscape_maps.contours(panels), label=label, wide=True),)
+        return (
+            Drawing(name="contours", draw=lambda: landscape_maps.contours(panels), label=label, wide=len(panels) > 1),
+        )
     surfaces = list({id(panel.surface): panel.surface for panel in panels}.values())
     return tuple(_line(surface, number) for number, surface in enumerate(surfaces, 1))
 
@@ -38,9 +40,9 @@ def comparison_section(found: Comparison) -> Section:
     return Section(
         name="twins",
         title="The twins in numbers",
-        says="Both networks in the same numbers, along the same directions; the rougher is named only where every draw of "
-        "the directions agrees.",
-        caption=f"Median over {' or '.join(map(str, draws))} draws of the directions, smallest and largest in brackets. "
+        says="Both networks in the same numbers, along the same directions; the rougher is named only where every draw "
+        "of the directions agrees.",
+        caption=f"Median over {' or '.join(map(str, draws))} draws of the directions (smallest to largest). "
         + " ".join(_grids(found)),
         tables=tuple(_twin_rows(found, policy) for policy in found.policies),
     )
@@ -65,11 +67,13 @@ def numbers_section(surface: Surface, numbers: Numbers) -> Section:
 def maps_section(panels: Sequence[Panel]) -> Section:
     """Shows the cells as they were measured, and the errors."""
     label = "The loss of every cell on one scale, nothing between cells"
-    drawings = [Drawing(name="cells", draw=lambda: landscape_maps.cells(panels), label=label, wide=True)]
+    drawings = [Drawing(name="cells", draw=lambda: landscape_maps.cells(panels), label=label, wide=len(panels) > 1)]
     wrong = [panel for panel in panels if panel.cells.error is not None]
     if wrong:
         label = "Share of images that are wrong, cell by cell"
-        drawings.append(Drawing(name="errors", draw=lambda: landscape_maps.errors(wrong), label=label, wide=True))
+        drawings.append(
+            Drawing(name="errors", draw=lambda: landscape_maps.errors(wrong), label=label, wide=len(wrong) > 1)
+        )
     return Section(
         name="cells",
         title="Cell by cell",
@@ -91,7 +95,9 @@ def convexity_section(panels: Sequence[Panel]) -> Section:
         "outside the plane.",
         caption=f"Exact Hessian products in float32 at {grids} cells; a line stands between cells of unlike sign. Not "
         "second differences of the map, which rounding would decide.",
-        drawings=(Drawing(name="convexity", draw=lambda: landscape_maps.convexity(panels), label=label, wide=True),),
+        drawings=(
+            Drawing(name="convexity", draw=lambda: landscape_maps.convexity(panels), label=label, wide=len(panels) > 1),
+        ),
     )
 
 
@@ -114,7 +120,6 @@ def trail_section(surface: Surface) -> Section | None:
                 name="path",
                 draw=lambda: landscape_lines.along_path(trail, surface.loss_name),
                 label="Loss over the steps of training, of the network and of its projection into the plane",
-                wide=True,
             ),
         ),
         tables=(Rows(caption="Every kept point", columns=columns, cells=cells),),
@@ -127,14 +132,10 @@ def curvature_section(found: Curvature) -> Section:
     if density is not None:
         label = "Spectral density of the Hessian on a logarithmic scale, its largest eigenvalues marked"
         drawings.append(
-            Drawing(
-                name="density", draw=lambda: curvature_figures.spectral_density(found, density), label=label, wide=True
-            )
+            Drawing(name="density", draw=lambda: curvature_figures.spectral_density(found, density), label=label)
         )
     label = "The largest eigenvalues at every draw of images"
-    drawings.append(
-        Drawing(name="eigenvalues", draw=lambda: curvature_figures.over_draws(found), label=label, wide=True)
-    )
+    drawings.append(Drawing(name="eigenvalues", draw=lambda: curvature_figures.over_draws(found), label=label))
     named = [(f"eigenvalue {rank}", one) for rank, one in enumerate(found.top, 1)]
     others = (
         ("most negative eigenvalue", found.lowest),
@@ -173,7 +174,8 @@ def _making(surface: Surface) -> Iterator[tuple[str, str]]:
         )
     yield "norms", f"{STATISTICS[surface.policy]}{_folded(surface)}"
     yield "precision", _precision(surface)
-    yield "time", f"{duration(surface.seconds)} for {percent(surface.done)} of the cells"
+    cells = "all cells" if surface.done == 1 else f"{percent(surface.done)} of the cells"
+    yield "time", f"{duration(surface.seconds)} for {cells}"
 
 
 def _folded(surface: Surface) -> str:
@@ -192,7 +194,7 @@ def _precision(surface: Surface) -> str:
 
 def _line(surface: Surface, number: int) -> Drawing:
     label = f"The loss of {surface.name} along one direction"
-    return Drawing(name=f"line-{number}", draw=lambda: landscape_lines.along_line(surface), label=label, wide=True)
+    return Drawing(name=f"line-{number}", draw=lambda: landscape_lines.along_line(surface), label=label)
 
 
 def _grids(found: Comparison) -> Iterator[str]:

@@ -30,7 +30,7 @@ _SCRIPT = Path(__file__).parent / "templates" / "landscape.js"
 _COLOUR_STOPS = 17
 _DIGITS = 5
 """Significant ones of a loss in the page."""
-_VIEW = {"eye": {"x": 1.25, "y": -1.45, "z": 0.95}, "center": {"x": 0, "y": 0, "z": -0.12}}
+_VIEW = {"eye": {"x": 1.14, "y": -1.34, "z": 0.92}, "center": {"x": 0, "y": 0, "z": -0.18}}
 """From above and from one corner: the middle of a bowl is seen."""
 _PICTURE_DOTS_PER_INCH = 140
 
@@ -84,7 +84,7 @@ def reliefs(panels: Sequence[Panel]) -> dict[str, Any]:
         "high": float(ends[1]),
         "ticks": scale.heights(np.array(ticks)).tolist() if ticks else [],
         "labels": [level_text(tick) for tick in ticks],
-        "title": "loss, " + ("logarithmic" if scale.logarithmic else "linear"),
+        "title": "loss",
         "colours": [[stop, to_hex(colormaps[COLOURS](stop))] for stop in np.linspace(0, 1, _COLOUR_STOPS).tolist()],
         "camera": _VIEW,
     }

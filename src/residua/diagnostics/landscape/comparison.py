@@ -4,7 +4,7 @@ Batch norm decides what such a picture shows: with frozen statistics a point far
 norms fit it no longer. So the same numbers are taken under a second policy, and a ranking that changes is said first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
@@ -121,32 +121,26 @@ def headline(comparison: Comparison) -> tuple[str, ...]:
     policies = comparison.policies
     said = [_of_policy(comparison, policy) for policy in policies]
     if moved := changed(comparison):
-        statistics = " and with ".join(STATISTICS[policy] for policy in policies)
-        said.insert(
-            0,
-            f"Which surface is the rougher depends on the norms: by {_joined(moved)} the ranking is not the same with "
-            f"{statistics}.",
-        )
+        ways = " and with ".join(STATISTICS[policy] for policy in policies)
+        depends = "Which surface is the rougher depends on how the norms are treated"
+        said.insert(0, f"{depends}: by {_joined(moved)} the ranking is not the same with {ways}.")
     return (*said, _of_centres(comparison))
 
 
 def _of_policy(comparison: Comparison, policy: Policy) -> str:
-    """Says by how many quantities each of the twins is the rougher under a policy."""
-    found = ranking(comparison, policy)
-    seeds = len(comparison.row("residual", policy).seeds)
-    directions = f"in each of {seeds} draws of the directions" if seeds > 1 else "along one draw of the directions"
+    """Says by which quantities each of the twins is the rougher under a policy, and the two median losses."""
+    found, seeds = ranking(comparison, policy), len(comparison.row("residual", policy).seeds)
     said = [
-        f"the {twin} network’s surface is the rougher by {_joined(names)}"
+        f"the {twin} network’s surface is the rougher by {_joined(names, found)}"
         for twin in ("plain", "residual")
         if (names := tuple(name for name, rank in found.items() if rank == twin))
     ]
-    open_ = tuple(name for name, rank in found.items() if rank is None)
-    if open_:
-        why = "the draws disagree" if seeds > 1 else "both are equal"
-        said.append(f"{why} on {_joined(open_)}")
-    decided = len(open_) < len(found)
-    beginning = f"With {STATISTICS[policy]}"
-    return f"{beginning}, {'; '.join(said)}{', ' + directions if decided and not open_ else ''}."
+    if undecided := tuple(name for name, rank in found.items() if rank is None):
+        said.append(f"{'the draws disagree' if seeds > 1 else 'both are equal'} on {_joined(undecided, found)}")
+    losses = [comparison.row(twin, policy).measured(QUANTITIES[0]) for twin in ("residual", "plain")]
+    medians = " against ".join(f"{one.median:.3g}" for one in losses if one is not None)
+    draws = f"over {seeds} draws of the directions" if seeds > 1 else "along one draw of the directions"
+    return f"With {STATISTICS[policy]}, {draws}: {'; '.join(said)} (median loss {medians}, residual against plain)."
 
 
 def _of_centres(comparison: Comparison) -> str:
@@ -154,12 +148,13 @@ def _of_centres(comparison: Comparison) -> str:
     residual, plain = (one.cells[0].centre for one in (comparison.residual, comparison.plain))
     said = f"At the centre the loss is {residual.loss:.3g} (residual) and {plain.loss:.3g} (plain)"
     nowhere = tuple(name for name, one in (("residual", residual), ("plain", plain)) if not one.is_minimum)
-    return (
-        f"{said}; the {_joined(nowhere)} one is at no minimum."
-        if len(nowhere) == 1
-        else (f"{said}; neither is at a minimum." if nowhere else f"{said}.")
-    )
+    if len(nowhere) == 2:
+        return f"{said}; neither is at a minimum."
+    return f"{said}; the {nowhere[0]} one is at no minimum." if nowhere else f"{said}."
 
 
-def _joined(names: Sequence[str]) -> str:
+def _joined(names: Sequence[str], of: Collection[str] = ()) -> str:
+    """Names quantities: ``roughness``, ``median loss and roughness``, or ``all 4 numbers`` where there are no others."""
+    if len(names) > 1 and len(names) == len(of):
+        return f"all {len(names)} numbers"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -17,7 +17,7 @@
     hovertemplate: "loss %{text}<br>x %{x:.3f}, y %{y:.3f}<extra></extra>", connectgaps: false,
     cmin: given.low, cmax: given.high, colorscale: given.colours, showscale: false,
     contours: {z: {show: true, start: given.low, end: given.high, size: (given.high - given.low) / 18 || 1,
-      color: "rgba(255,255,255,.35)", width: 1, highlight: false}},
+      color: "#173540", width: 1, highlight: false}},
     lighting: {ambient: .72, diffuse: .55, specular: .08, roughness: .9}, lightposition: {x: -2000, y: -3000, z: 6000},
   });
 
@@ -47,7 +47,7 @@
     domains(surfaces.length).forEach((domain, number) => {
       made[`scene${number ? number + 1 : ""}`] = scene(domain);
       made.annotations.push({text: surfaces[number].name.replaceAll("<", "&lt;"), showarrow: false, xref: "paper", yref: "paper",
-        x: (domain.x[0] + domain.x[1]) / 2, y: domain.y[1], yanchor: "bottom", font: {size: 12, color: colour("text")}});
+        x: (domain.x[0] + domain.x[1]) / 2, y: domain.y[1], xanchor: "center", yanchor: "bottom", font: {size: 12, color: colour("text")}});
     });
     return made;
   };
