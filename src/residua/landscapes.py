@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from torch import Tensor, nn
 
-from residua import files, machine, twinning
+from residua import configuration, files, machine, twinning
 from residua.diagnostics.case import Loss, opened
 from residua.diagnostics.curvature.curvature import Curvature
 from residua.diagnostics.curvature.curvature import curvature as curvature_of
@@ -111,18 +111,10 @@ def landscape(
         BadRun: If a run cannot be used, or kept no path where one is needed.
         ResiduaError: As `residua.train` does, for a source or a twin.
     """
-    spec = SurfaceSpec(
-        axes=axes,  # type: ignore[arg-type]
-        normalisation=normalisation,  # type: ignore[arg-type]
-        dimensions=dimensions,
-        span=span_of(span),
-        steps=steps_of(steps),
-        policy=policy,  # type: ignore[arg-type]
-        images=examples,
-        precision=precision,  # type: ignore[arg-type]
-        seed=seed,
-        share=share_of(part),
-    )
+    words = {"axes": axes, "normalisation": normalisation, "policy": policy, "precision": precision}
+    numbers = {"dimensions": dimensions, "images": examples, "seed": seed}
+    read = {"span": span_of(span), "steps": steps_of(steps), "share": share_of(part)}
+    spec = configuration.from_json(SurfaceSpec, {**words, **numbers, **read})
     seen = TrainSpec(
         source=_SOURCE if source is None else os.fspath(source),
         weights="none",
