@@ -105,7 +105,7 @@ def span_of(given: Any) -> tuple[Span, ...] | None:
     if isinstance(given, str):
         return tuple(span for part in given.split(",") for span in span_of(_pair(part)) or ())
     if isinstance(given, (int, float)):
-        return ((-float(given), float(given)),)
+        return ((0.0 - float(given), float(given)),)  # −0 of 0 would be shown
     nested = isinstance(given, (list, tuple)) and all(isinstance(one, (list, tuple)) for one in given)
     try:
         pairs = given if nested else (given,)
