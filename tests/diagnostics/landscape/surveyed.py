@@ -69,7 +69,7 @@ def pictures(module: nn.Module, *, images: int = 12, held_out: int = 0) -> Case:
 
 def moved_by_hand(module: nn.Module, grid: Grid, point: Sequence[float]) -> nn.Module:
     """The naive reference: a full copy whose tensors are set one by one, without folding."""
-    copied, layout = copy.deepcopy(module).eval(), layout_of(module)
+    copied, layout = copy.deepcopy(module).eval().requires_grad_(False), layout_of(module)
     state = copied.state_dict()
     for name, one in layout.parts(flat(module)).items():
         state[name] = one.clone()
@@ -85,10 +85,9 @@ def moved_by_hand(module: nn.Module, grid: Grid, point: Sequence[float]) -> nn.M
 def naive(case: Case, grid: Grid) -> Tensor:
     """The loss at every point, [rows, columns], with the point's own statistics."""
     found = torch.empty(grid.shape, dtype=torch.float64)
-    for j in range(grid.shape[0]):
-        for i in range(grid.shape[1]):
-            point = [grid.axes[0].values[i], *([grid.axes[1].values[j]] if len(grid.axes) > 1 else [])]
-            copied = moved_by_hand(case.module, grid, point)
-            with torch.no_grad():
-                found[j, i] = case.loss(copied(*case.examples.args), case.examples.labels)
+    xs, ys = (grid.axes[0].values, [axis.values for axis in grid.axes[1:]])
+    for i, x in enumerate(xs):
+        for j, y in enumerate(ys[0] if ys else [None]):
+            copied = moved_by_hand(case.module, grid, [x] if y is None else [x, y])
+            found[j, i] = case.loss(copied(*case.examples.args), case.examples.labels)
     return found

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.diagnostics.landscape.surveyed import line, moved_by_hand, network, normal, pictures
+from tests.diagnostics.landscape.surveyed import line, moved_by_hand, network, normal, pictures, plane
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -162,22 +162,39 @@ def test_a_cell_does_not_depend_on_those_before_it():
     assert float(module.count) == 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available() and not hasattr(torch, "bfloat16"), reason="no bfloat16")
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.layer(x), "beside": x}
+
+
 def test_a_module_whose_outputs_are_no_tensor_is_computed_in_float32():
     """A loss of one's own may read anything of them, in bfloat16 too coarsely."""
-
-    class Two(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(6, 3)
-
-        def forward(self, x: Tensor) -> dict[str, Tensor]:
-            return {"logits": self.layer(x), "beside": x}
-
     module = Two()
     images, labels = normal(8, 6).float(), torch.arange(8) % 3
     own = opened(module, images, labels, loss=lambda given, _: given["logits"].square().mean())
     with moving(module, [], own.examples) as moved:
         asked = question(own, moved, policy="frozen", images=None, names=("train",), precision=None)
     assert asked.precision == "float32"
-    survey(opened(module, images, labels), line(module))
+
+
+def test_a_module_that_does_not_pass_in_bfloat16_is_computed_in_float32():
+    class Particular(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            given = super().forward(x)
+            if given.dtype == torch.bfloat16:
+                raise RuntimeError("not implemented for 'BFloat16'")
+            return given
+
+    module = Particular(6, 3)
+    found = survey(opened(module, normal(8, 6).float(), torch.arange(8) % 3), plane(module))
+    assert (found.precision.name, found.done) == ("float32", 1)
+
+
+def test_a_mapping_of_logits_has_a_surface():
+    module = Two()
+    found = survey(opened(module, normal(8, 6).float(), torch.arange(8) % 3), line(module))
+    assert found.cells[0].error is not None

@@ -38,7 +38,7 @@ def test_a_folded_surface_is_the_unfolded_one(order: Order, statistics: float):
 class Foreign(nn.Module):
     """Convolution and norm as attributes, called in sequence, and another pair that must not be folded."""
 
-    def __init__(self, convolution: nn.Module | None = None, norm: nn.Module | None = None) -> None:
+    def __init__(self, convolution: nn.Conv2d | None = None, norm: nn.Module | None = None) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(4)
         self.conv1 = nn.Conv2d(2, 4, 3, bias=True)
@@ -77,7 +77,7 @@ class WeightReadElsewhere(Foreign):
 class Beside(Foreign):
     """Gives what a convolution gave, too: a loss may read it."""
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         z = self.conv1(x)
         return self.head(self.last(self.bn1(z).relu()).mean((2, 3))), z
 
@@ -87,8 +87,11 @@ class OwnConvolution(nn.Conv2d):
 
 
 def hooked() -> Foreign:
+    def doubled(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        return 2 * output
+
     module = Foreign()
-    module.norm.register_forward_hook(lambda _module, _inputs, output: output * 2)
+    module.norm.register_forward_hook(doubled)
     return module
 
 

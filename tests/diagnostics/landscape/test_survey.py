@@ -143,13 +143,13 @@ def test_any_module_with_any_inputs(make):
 def test_the_module_is_left_where_it_was():
     """Not moved, gradients not off, modes, buffers and random states as before."""
     module = network().train()
-    module.head.requires_grad_(False)
+    module.get_submodule("head").requires_grad_(False)
     gradients = {name: torch.ones_like(one) for name, one in module.named_parameters()}
     for name, one in module.named_parameters():
         one.grad = gradients[name]
     before = copy.deepcopy(module.state_dict())
     needs = {name: one.requires_grad for name, one in module.named_parameters()}
-    drawn = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    drawn = torch.get_rng_state(), str(np.random.get_state(legacy=False)["state"])
     for policy in ("frozen", "batch", "recalibrated"):
         survey(pictures(module), line(module, x=(-1.0, 1.0)), policy=policy)
     for name, one in module.state_dict().items():
@@ -158,7 +158,7 @@ def test_the_module_is_left_where_it_was():
     assert all(one.grad is gradients[name] for name, one in module.named_parameters())
     assert all(one.training for one in module.modules())
     assert torch.equal(drawn[0], torch.get_rng_state())
-    assert drawn[1] == np.random.get_state()[1].tolist()
+    assert drawn[1] == str(np.random.get_state(legacy=False)["state"])
 
 
 def test_two_parts_in_one_go():
@@ -167,7 +167,7 @@ def test_two_parts_in_one_go():
     found = survey(case, grid, parts=("train", "validation"))
     assert [(one.part, one.images) for one in found.cells] == [("train", 12), ("validation", 9)]
     assert case.held_out is not None
-    unseen = opened(module, *case.held_out.args, case.held_out.labels)
+    unseen = opened(module, case.held_out.args[0], case.held_out.labels)
     np.testing.assert_allclose(found.cells[1].loss, naive(unseen, grid), rtol=1e-10)
 
 

@@ -146,12 +146,13 @@ def question(
     if moved.channels_last:
         parts = tuple(replace(part, batches=tuple(map(channels_last, part.batches))) for part in parts)
     with torch.no_grad(), as_passes(moved.module):
-        given = run(moved.module, parts[0].batches[0].take(slice(0, 2)))
+        two = parts[0].batches[0].take(slice(0, 2))
+        given = run(moved.module, two)
     return Question(
         case=case,
         parts=parts,
         policy=chosen,
-        precision=_precision(case, given, precision),
+        precision=_precision(case, given, precision) if precision or _passes(moved.module, two) else "float32",
         has_classes=_are_classes(case, given),
     )
 
@@ -186,6 +187,17 @@ def _precision(case: Case, given: Any, asked: str | None) -> Precision:
     floats = {one.dtype for one in case.module.parameters() if one.is_floating_point()}
     can = floats == {torch.float32} and (isinstance(given, Tensor) or case.is_cross_entropy)
     return machine.precision("auto", case.device) if can else "float32"
+
+
+def _passes(module: nn.Module, two: Examples) -> bool:
+    """Says whether the forward pass works in bfloat16, which not every operation does."""
+    device = two.args[0].device if two.args else next(iter(two.named.values())).device
+    try:
+        with torch.no_grad(), machine.computing_in("bfloat16", device):
+            run(module, two)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        return False
+    return True
 
 
 def _are_classes(case: Case, given: Any) -> bool:

@@ -8,7 +8,7 @@ reads what the convolution gives. The formula is taken anew at each point, so it
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +58,9 @@ def foldable(module: nn.Module, examples: Examples) -> tuple[Pair, ...]:
     output by the norm alone; and the module gives one tensor, so that nothing comes out at its side. A module whose
     forward pass cannot be traced has none.
     """
+    kinds = {type(one) for one in module.modules()}
+    if kinds.isdisjoint(_CONVOLUTIONS) or kinds.isdisjoint(_NORMS):
+        return ()
     reads: Counter[int] = Counter()
 
     def count(_made: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], _output: Tensor) -> None:
@@ -91,7 +94,7 @@ def folded(module: nn.Module, pair: Pair, parts: Mapping[str, Tensor]) -> Fold:
         pair: As `foldable` found it.
         parts: The parameters of the point, by name.
     """
-    convolution, norm = (module.get_submodule(path) for path in pair)
+    convolution, norm = (cast(Any, module.get_submodule(path)) for path in pair)
     names = {id(one): name for name, one in module.named_parameters()}
     held = (convolution.weight, convolution.bias, norm.weight, norm.bias)
     found = [None if one is None else names[id(one)] for one in held]

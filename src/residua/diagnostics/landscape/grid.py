@@ -52,13 +52,12 @@ class Grid:
     @property
     def shape(self) -> tuple[int, int]:
         """Returns rows (of y; 1 of a line) and columns (of x)."""
-        return (len(self.axes[1].values) if len(self.axes) > 1 else 1, len(self.axes[0].values))
+        x, *others = self.axes
+        return (len(others[0].values) if others else 1, len(x.values))
 
     def point(self, cell: Cell) -> tuple[float, ...]:
         """Returns the coordinates of a cell, one an axis."""
-        j, i = cell
-        x = self.axes[0].values[i]
-        return (x, self.axes[1].values[j]) if len(self.axes) > 1 else (x,)
+        return tuple(axis.values[place] for axis, place in zip(self.axes, reversed(cell), strict=False))
 
 
 def spaced(direction: Direction, low: float, high: float, *, steps: int) -> Axis:
@@ -67,16 +66,16 @@ def spaced(direction: Direction, low: float, high: float, *, steps: int) -> Axis
     Raises:
         BadSetting: If there are fewer than two values, or they are no numbers, or do not rise.
     """
-    last = max(steps - 1, 1)
-    values = tuple(((last - place) * float(low) + place * float(high)) / last for place in range(steps))
-    return Axis(direction=direction, values=values)
+    inner = [float(low + (high - low) * (place / (steps - 1))) for place in range(steps - 1)]
+    return Axis(direction=direction, values=(*inner, float(high)))
 
 
 def coarse_to_fine(shape: tuple[int, int], share: tuple[int, int] = (1, 1)) -> tuple[Cell, ...]:
     """Returns the cells of a grid [rows, columns] so that each beginning of them is a picture of the whole.
 
-    First every 16th row and column from the middle, then every 8th, and so on: after 1/15 of the work every fourth is
-    there. Share (i, n) is the i-th of n machines' cells, i from 1: every n-th of these, so that each has a picture.
+    First every 16th row and column from the middle, the middle first, then every 8th, and so on: after 1/15 of the
+    work every fourth is there. Share (i, n) is the i-th of n machines' cells, i from 1: every n-th of these, so that
+    each has a picture.
 
     Raises:
         BadSetting: If there is no such share.
@@ -85,14 +84,18 @@ def coarse_to_fine(shape: tuple[int, int], share: tuple[int, int] = (1, 1)) -> t
     if not 1 <= place <= count:
         raise BadSetting(f"share is {place}/{count}; give one of 1/{max(count, 1)} to {max(count, 1)}/{max(count, 1)}")
     rows, columns = shape
-    cells = [(j, i) for j in range(rows) for i in range(columns)]
-    ordered = sorted(cells, key=lambda cell: (-min(_spacing(cell[0], rows), _spacing(cell[1], columns)), cell))
+
+    def rank(cell: Cell) -> tuple[int, int, Cell]:
+        down, right = cell[0] - rows // 2, cell[1] - columns // 2
+        return -min(_spacing(down), _spacing(right)), down**2 + right**2, cell
+
+    ordered = sorted(((j, i) for j in range(rows) for i in range(columns)), key=rank)
     return tuple(ordered[place - 1 :: count])
 
 
-def _spacing(index: int, count: int) -> int:
-    """Returns the coarsest spacing whose picture has a row or column in it."""
-    offset, spacing = abs(index - count // 2), _COARSEST
+def _spacing(offset: int) -> int:
+    """Returns the coarsest spacing whose picture has a row or column in it, so far from the middle."""
+    spacing = _COARSEST
     while offset % spacing:
         spacing //= 2
     return spacing

@@ -4,6 +4,7 @@ A file knows which question it answers: the weights, the images, the loss, the g
 Cells of another question are never mixed with it.
 """
 
+import glob
 import hashlib
 import json
 import zipfile
@@ -25,7 +26,7 @@ from residua.diagnostics.landscape.surface import Array, Cells, Centre, Precisio
 from residua.errors import BadRun
 
 _VERSION = 1
-_PREFIXES = ("x_", "y_")
+_PREFIXES = ("x", "y")
 _NEAR = 1e-3
 """Of the loss at the centre: what two machines, or two numbers of threads, may differ by."""
 
@@ -65,7 +66,7 @@ def write(path: Path, stored: Stored) -> None:
     surface = stored.surface
     arrays: dict[str, Array] = {"exact": stored.exact}
     for prefix, axis in zip(_PREFIXES, surface.grid.axes, strict=False):
-        arrays |= {f"{prefix}values": np.array(axis.values), **to_arrays(axis.direction, prefix)}
+        arrays |= {f"{prefix}.values": np.array(axis.values), **to_arrays(axis.direction, prefix)}
     for place, cells in enumerate(surface.cells):
         arrays[f"loss_{place}"] = cells.loss
         if cells.error is not None:
@@ -83,6 +84,12 @@ def write(path: Path, stored: Stored) -> None:
         np.savez(file, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
 
 
+def remove_partials(path: Path) -> None:
+    """Removes what a kill within a write of this file has left beside it."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        partial.unlink(missing_ok=True)
+
+
 def read(path: Path) -> Stored:
     """Returns a survey that `write` wrote.
 
@@ -90,7 +97,7 @@ def read(path: Path) -> Stored:
         BadRun: If the file is missing, damaged, or holds no survey.
     """
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
         about = json.loads(str(arrays["about"]))
         if about["version"] != _VERSION:
@@ -195,7 +202,7 @@ def _together(one: Stored, other: Stored) -> Stored:
 
 def _stored(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> Stored:
     axes = tuple(
-        Axis(direction=from_arrays(arrays, prefix), values=tuple(arrays[f"{prefix}values"].tolist()))
+        Axis(direction=from_arrays(arrays, prefix), values=tuple(arrays[f"{prefix}.values"].tolist()))
         for prefix in _PREFIXES[: about["axes"]]
     )
     cells = tuple(
@@ -236,5 +243,5 @@ def _digest(tensors: Sequence[Tensor]) -> str:
     for one in tensors:
         plain = one.detach().cpu().contiguous()
         digest.update(f"{tuple(plain.shape)} {plain.dtype}".encode())
-        digest.update(plain.reshape(-1).view(torch.uint8).numpy())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

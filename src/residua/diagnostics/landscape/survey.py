@@ -24,8 +24,8 @@ Told = Callable[[Surface, float], None]
 """Is told the surface so far, and the seconds that are left by the pace of the cells of this sitting."""
 _BETWEEN_SAVES, _BETWEEN_TELLINGS = 5.0, 0.5
 """Seconds."""
-_SHARE_OF_SAVING = 0.05
-"""Of the time: saves of many parameters come less often."""
+_SHARE_BESIDE = 0.05
+"""Of the time, for each of the two: saves of many parameters come less often."""
 _CHECKED, _SHARE_CHECKED = 12, 0.1
 """Cells of a map in bfloat16 that are computed in float32 too: so many, at most this share, at least one."""
 _ZOOM = 0.1
@@ -48,7 +48,7 @@ def survey(
 
     Planes are computed in bfloat16 where the machine does so natively, after norms were folded into the convolutions
     before them (under ``frozen``); lines, zooms, the centre and some cells of each plane in float32. On a GPU the same
-    is done in larger batches.
+    is done in larger batches, which has not been measured there.
 
     Args:
         case: Module, examples and loss; held-out examples, where it has any, are a second part in the same go.
@@ -116,7 +116,7 @@ class _Sitting:
                     tellings.restart()
                 if saves.is_due():
                     self.save()
-                    saves.restart(share=_SHARE_OF_SAVING)
+                    saves.restart()
         finally:
             self.save()
         if told is not None:
@@ -181,10 +181,10 @@ class _Clock:
         self._due = perf_counter()
         return self._due - self._begin >= self._wait
 
-    def restart(self, share: float = 1.0) -> None:
-        """Waits anew, and so long that what was done since it was due stays below a share of the time."""
+    def restart(self) -> None:
+        """Waits anew, and so long that what was done since it was due takes a small share of the time."""
         now = perf_counter()
-        self._wait = max(self._seconds, (now - self._due) / share)
+        self._wait = max(self._seconds, (now - self._due) / _SHARE_BESIDE)
         self._begin = now
 
 
@@ -192,6 +192,8 @@ def _begun(asked: Question, moved: Moving, grid: Grid, *, store: Path | None, sh
     """Returns a survey with what its store holds, or without a cell."""
     digests = saving.asked_of(asked, moved.module, grid)
     stored = None if store is None or not store.exists() else saving.read(store)
+    if store is not None:
+        saving.remove_partials(store)
     if store is not None and stored is not None:
         saving.require_same(store, stored, digests)
         saving.require_share(store, stored, share)
