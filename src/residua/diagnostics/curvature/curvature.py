@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -32,15 +32,16 @@ PROBES = 10
 """Random signs of a trace, for each run."""
 _EXPECTED_STEPS = 40
 _BASIS_BYTES = 2**31
-_CONVERGED, _SMALL = 0.02, 0.05
-"""An eigenvalue is known where its residual is below 2 % of it, or of 5 % of the largest, whichever is more; its error
-is then about the residual's square over the gap to its neighbour."""
+_SETTLED, _SMALL = 0.02, 0.05
+"""An eigenvalue is settled where its residual is below 2 % of it, or of 5 % of the largest, whichever is more; it is
+then off by about the residual's square over the gap to its neighbour."""
 _VARIES = 2.0
 """Ratio of the largest eigenvalue's extremes over the draws from which it is said."""
 _RUNS_TIMES_PARAMETERS, _MOST_RUNS = 20_000, 10
 """The variances of density and trace fall as 1 / (p · runs): a large network needs one run, a small one several."""
 _OF_LEADING = 512
 Told = Callable[[int, int], None]
+Array = np.ndarray
 
 
 @final
@@ -82,9 +83,13 @@ class _Draw:
 
     loss: float
     gradient_norm: float
-    krylov: Krylov
-    trace: Trace
+    values: Array
+    """Ritz values, largest first."""
+    residuals: Array
+    """Of each."""
     residual: float
+    """Of the largest, by a product, as a part of it."""
+    trace: Trace
     density: Density | None
 
 
@@ -123,9 +128,19 @@ def curvature(
     count, found = _Count(told, plan.products), []
     for index, examples in enumerate(drawn(case.examples, plan, seed)):
         with products_of(case, examples, policy=policy, way=way) as products:
-            generator = torch.Generator().manual_seed(seed + index)
-            found.append(_measured(case, products, count, top, generator=generator, is_first=index == 0))
-    return _joined(case, plan, found, top, policy=policy, products=count.taken, began=began)
+            parameters, product = len(products.centre), count.of(products)
+            found.append(_measured(products, product, top, seed=seed + index, with_density=index == 0))
+    return Curvature(
+        name=case.name,
+        parameters=parameters,
+        images=plan.images,
+        draws=plan.draws,
+        policy=policy,
+        products=count.taken,
+        seconds=(seconds := time.perf_counter() - began),
+        remarks=(*plan.says, _cost(plan, count.taken, seconds), *_remarks(plan, found, top)),
+        **_over_draws(found, top),
+    )
 
 
 @final
@@ -147,100 +162,80 @@ class _Count:
         return taken
 
 
-def _measured(
-    case: Case, products: Products, count: _Count, top: int, *, generator: torch.Generator, is_first: bool
-) -> _Draw:
+def _measured(products: Products, product: Apply, top: int, *, seed: int, with_density: bool) -> _Draw:
     """Measures one draw of images."""
     loss, gradient = products.loss_and_gradient()
     if not isfinite(loss) or not bool(gradient.isfinite().all()):
-        raise BadNetwork(f"the loss of {case.name} is {loss:g}, with its gradient not finite; it has no curvature here")
-    product = count.of(products)
-    krylov = _extremes(product, products, top, generator)
-    runs = min(_MOST_RUNS, -(-_RUNS_TIMES_PARAMETERS // krylov.basis.shape[1]))
+        raise BadNetwork(f"the loss is {loss:g} or its gradient not finite at these weights, which have no curvature")
+    generator = torch.Generator().manual_seed(seed)
+    krylov = _extremes(product, products.normal(generator), top)
+    runs = min(_MOST_RUNS, -(-_RUNS_TIMES_PARAMETERS // len(gradient)))
     trace = trace_of(product, krylov, probes=PROBES * runs, generator=generator)
+    starts = (products.normal(generator) for _ in range(runs - 1))
+    more = (lanczos(product, start, steps=len(krylov.values)) for start in starts)
     value, vector = float(krylov.values[-1]), krylov.vector(-1)
-    residual = float((product(vector) - value * vector).norm()) / max(abs(value), 1e-30)
-    density = None
-    if is_first:
-        starts = (products.normal(generator) for _ in range(runs - 1))
-        density = density_of([krylov, *(lanczos(product, one, steps=len(krylov.values)) for one in starts)])
     return _Draw(
         loss=loss,
         gradient_norm=float(gradient.norm()),
-        krylov=krylov,
+        values=krylov.values[::-1],
+        residuals=krylov.residuals[::-1],
+        residual=float((product(vector) - value * vector).norm()) / (abs(value) or 1.0),
         trace=trace,
-        residual=residual,
-        density=density,
+        density=density_of([krylov, *more]) if with_density else None,
     )
 
 
-def _extremes(product: Apply, products: Products, top: int, generator: torch.Generator) -> Krylov:
-    """Returns a Krylov space in which the largest eigenvalues and the lowest are known, or as many steps as may be."""
-    bytes_a_step = products.centre.numel() * products.centre.element_size()
-    steps = min(STEPS, max(2 * top, _BASIS_BYTES // bytes_a_step))
-    start = products.normal(generator)
-    if len(start) <= steps:
-        return lanczos(product, start, steps=steps)  # all of it
-    return lanczos(
-        product, start, steps=steps, enough=lambda krylov: len(krylov.values) > top and not _unknown(krylov, top)
-    )
+def _extremes(product: Apply, start: Tensor, top: int) -> Krylov:
+    """Returns a Krylov space in which the largest eigenvalues and the lowest are settled, or as large as may be."""
+
+    def enough(krylov: Krylov) -> bool:
+        return len(krylov.values) > top and not _unsettled(krylov.values[::-1], krylov.residuals[::-1], top)
+
+    steps = min(STEPS, max(2 * top, _BASIS_BYTES // (len(start) * start.element_size())))
+    return lanczos(product, start, steps=steps, enough=None if len(start) <= steps else enough)
 
 
-def _unknown(krylov: Krylov, top: int) -> list[int]:
-    """Returns which of the largest eigenvalues and the lowest, by index from 0, the lowest as −1, are not known yet."""
-    sizes = np.maximum(np.abs(krylov.values), _SMALL * np.abs(krylov.values).max())
-    open_ = (krylov.residuals > _CONVERGED * sizes)[::-1]
+def _unsettled(values: Array, residuals: Array, top: int) -> list[int]:
+    """Returns which of the largest eigenvalues, from 0, and the lowest, as −1, have too large a residual."""
+    open_ = residuals > _SETTLED * np.maximum(np.abs(values), _SMALL * np.abs(values).max())
     return [*np.flatnonzero(open_[:top]).tolist(), *([-1] if open_[-1] else [])]
 
 
-def _joined(
-    case: Case, plan: Plan, found: Sequence[_Draw], top: int, *, policy: str, products: int, began: float
-) -> Curvature:
-    values = [one.krylov.values[::-1] for one in found]
-    seconds = time.perf_counter() - began
-    tops = tuple(
-        Measured(tuple(float(one[rank]) for one in values)) for rank in range(min(top, *(len(one) for one in values)))
-    )
-    return Curvature(
-        name=case.name,
-        parameters=found[0].krylov.basis.shape[1],
-        images=plan.images,
-        draws=plan.draws,
-        policy=policy,
-        top=tops,
-        lowest=Measured(tuple(float(one[-1]) for one in values)),
-        trace=Measured(tuple(one.trace.value for one in found)),
-        trace_error=float(np.median([one.trace.error for one in found])),
-        density=found[0].density,
-        gradient_norm=Measured(tuple(one.gradient_norm for one in found)),
-        loss=Measured(tuple(one.loss for one in found)),
-        products=products,
-        seconds=seconds,
-        remarks=(*plan.says, *_remarks(plan, found, tops, products=products, seconds=seconds)),
-        residual=Measured(tuple(one.residual for one in found)),
+def _over_draws(found: Sequence[_Draw], top: int) -> dict[str, Any]:
+    """Returns what is measured on each draw, by the names of `Curvature`'s fields."""
+    ranks = range(min(top, *(len(one.values) for one in found)))
+    return {
+        "top": tuple(Measured(tuple(float(one.values[rank]) for one in found)) for rank in ranks),
+        "lowest": Measured(tuple(float(one.values[-1]) for one in found)),
+        "trace": Measured(tuple(one.trace.value for one in found)),
+        "trace_error": float(np.median([one.trace.error for one in found])),
+        "density": found[0].density,
+        "gradient_norm": Measured(tuple(one.gradient_norm for one in found)),
+        "loss": Measured(tuple(one.loss for one in found)),
+        "residual": Measured(tuple(one.residual for one in found)),
+    }
+
+
+def _cost(plan: Plan, products: int, seconds: float) -> str:
+    return (
+        f"A product of {plan.images} images takes about {plan.seconds:.2g} s, {60 / plan.seconds:.0f} a minute; "
+        f"{products} were taken, and all took {seconds:.0f} s."
     )
 
 
-def _remarks(
-    plan: Plan, found: Sequence[_Draw], tops: Sequence[Measured], *, products: int, seconds: float
-) -> list[str]:
-    says = [
-        f"A product of {plan.images} images took about {plan.seconds:.2g} s, {60 / plan.seconds:.0f} a minute; "
-        f"{products} were taken in {seconds:.0f} s."
-    ]
-    first = tops[0]
-    if plan.draws > 1 and first.low > 0 and first.high > _VARIES * first.low:
+def _remarks(plan: Plan, found: Sequence[_Draw], top: int) -> list[str]:
+    says, largest = [], Measured(tuple(float(one.values[0]) for one in found))
+    if largest.low <= 0 < largest.high or 0 < _VARIES * largest.low < largest.high:
         says.append(
-            f"The largest eigenvalue is {first.low:.3g} to {first.high:.3g} over {plan.draws} draws of {plan.images} "
-            "images: one draw says little; take more images."
+            f"The largest eigenvalue is {largest.low:.3g} to {largest.high:.3g} over {plan.draws} draws of "
+            f"{plan.images} images: one draw says little; take more images."
         )
-    unknown = sorted({rank for one in found for rank in _unknown(one.krylov, len(tops))})
-    if unknown:
-        steps = max(len(one.krylov.values) for one in found)
-        names = ["the lowest" if rank < 0 else f"number {rank + 1}" for rank in unknown]
+    unsettled = sorted({rank for one in found for rank in _unsettled(one.values, one.residuals, top)})
+    if unsettled:
+        names = ["the lowest" if rank < 0 else f"number {rank + 1}" for rank in unsettled]
         says.append(
-            f"After {steps} steps not every draw's eigenvalues are settled (residual above {_CONVERGED:.0%}): "
-            f"{', '.join(names)}."
+            f"After {max(len(one.values) for one in found)} steps not every draw has settled {', '.join(names)}: "
+            f"a residual ‖Hv − λv‖ is above {_SETTLED:.0%} of the eigenvalue."
         )
     return says
 
@@ -268,7 +263,7 @@ def leading(
     way, plan = way_of(case, policy=policy), planned(case, images, 1, of_a_draw=0, seconds_of_an_image=0.0)
     (examples,) = drawn(case.examples, plan, seed)
     with products_of(case, examples, policy=policy, way=way) as products:
-        krylov = _extremes(products, products, count, torch.Generator().manual_seed(seed))
+        krylov = _extremes(products, products.normal(torch.Generator().manual_seed(seed)), count)
         whole, found = layout_of(case.module), []
         for index in range(len(krylov.values) - 1, max(-1, len(krylov.values) - 1 - count), -1):
             vector = products.embedded(krylov.vector(index), whole).float().cpu()

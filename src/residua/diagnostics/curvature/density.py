@@ -1,8 +1,8 @@
 """The spectral density by stochastic Lanczos quadrature (Ghorbani et al. 2019, arXiv:1901.10159, §2; Yao et al. 2020).
 
 From a normal start, the m Ritz values with the squared first entries of their vectors are the Gauss quadrature of the
-start's spectral measure: exact for the moments up to 2m − 1, and on average over starts that of the density itself. Each
-node is drawn as a Gaussian.
+start's spectral measure: exact for the moments up to 2m − 1, and on average over starts that of the density itself.
+Each node is drawn as a Gaussian.
 """
 
 from collections.abc import Sequence
@@ -42,12 +42,14 @@ class Density:
 def density_of(runs: Sequence[Krylov]) -> Density:
     """Returns the density, mean over runs from independent starts.
 
-    The width is a 200th of the range from the least node to the largest, and the mass one by the trapezoid rule.
+    The width is a 200th of the range from the least node to the largest (of the value, where all nodes have the same),
+    and the mass one by the trapezoid rule.
     """
     values = np.concatenate([one.values for one in runs])
     weights = np.concatenate([one.weights for one in runs]) / len(runs)
     largest = float(np.abs(values).max())
-    width = (float(np.ptp(values)) or largest or 1.0) / _WIDTHS
+    spread = float(np.ptp(values))
+    width = (spread if spread > _ROUNDING * largest else largest or 1.0) / _WIDTHS
     low, high = values.min() - _AROUND * width, values.max() + _AROUND * width
     where = np.linspace(low, high, round((high - low) / width) * _A_WIDTH + 1)
     drawn = np.exp(-0.5 * ((where[:, None] - values) / width) ** 2) @ weights

@@ -7,7 +7,7 @@ a run for each end and keeps its tridiagonal matrix to itself; it is the tests' 
 Notation: A [p, p] symmetric, m steps; Q [p, m] orthonormal; A Q = Q T + β_m q_{m+1} e_mᵀ with T tridiagonal.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -17,9 +17,11 @@ from jaxtyping import Float
 from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
+from residua.errors import BadNetwork
+
 Apply = Callable[[Tensor], Tensor]
-_ENDS = 1e-6
-"""A step whose remainder is this part of ‖T‖ ends an invariant subspace (in float32; in float64 1e-13)."""
+_ENDS = {torch.float32: 1e-6, torch.float64: 1e-13}
+"""A step whose remainder is this part of T's largest entry ends an invariant subspace: it is rounding."""
 _EVERY = 5
 """Steps between two looks at whether it is enough."""
 
@@ -66,29 +68,32 @@ def lanczos(
         start: Of any length but zero.
         steps: At most so many products; never more than p.
         enough: Asked every few steps whether what is found suffices.
+
+    Raises:
+        BadNetwork: If a product is not finite.
     """
-    m = min(steps, len(start))
-    basis = start.new_zeros(m, len(start))
-    basis[0] = start / start.norm()
-    generator = torch.Generator().manual_seed(0)
-    diagonal, beside, size = np.zeros(m), np.zeros(m), 0.0
+    m, generator = min(steps, len(start)), torch.Generator().manual_seed(0)
+    basis, following = start.new_empty(m, len(start)), start
+    diagonal: list[float] = []
+    beside: list[float] = []
     for j in range(m):
-        remainder = product(basis[j])
-        diagonal[j] = float(remainder.double() @ basis[j].double())
-        remainder = _orthogonal(remainder, basis[: j + 1])
-        beside[j] = float(remainder.norm())
-        size = max(size, abs(diagonal[j]), beside[j])
-        if ended := beside[j] <= _ends(start.dtype) * size:
+        basis[j] = following / following.norm()
+        image = _finite(product(basis[j]))
+        diagonal.append(float(image.double() @ basis[j].double()))
+        following = _orthogonal(image, basis[: j + 1])
+        beside.append(float(following.norm()))
+        if beside[j] <= _ENDS[start.dtype] * max(map(abs, diagonal + beside)):
             beside[j] = 0.0
-        done = j + 1 == m or (
-            enough is not None and (j + 1) % _EVERY == 0 and enough(_krylov(basis, diagonal, beside, j))
-        )
-        if done:
+            following = _orthogonal(torch.randn(len(start), generator=generator).to(start), basis[: j + 1])
+        if enough is not None and (j + 1) % _EVERY == 0 and enough(_krylov(basis, diagonal, beside)):
             break
-        if ended:
-            remainder = _orthogonal(torch.randn(len(start), generator=generator).to(start), basis[: j + 1])
-        basis[j + 1] = remainder / remainder.norm()
-    return _krylov(basis, diagonal, beside, j)
+    return _krylov(basis, diagonal, beside)
+
+
+def _finite(image: Tensor) -> Tensor:
+    if not bool(image.isfinite().all()):
+        raise BadNetwork("a product of the Hessian with a vector is not finite: the loss bends too sharply here")
+    return image
 
 
 def _orthogonal(vector: Tensor, basis: Tensor) -> Tensor:
@@ -98,10 +103,7 @@ def _orthogonal(vector: Tensor, basis: Tensor) -> Tensor:
     return vector
 
 
-def _ends(dtype: torch.dtype) -> float:
-    return _ENDS if dtype == torch.float32 else 1e-13
-
-
-def _krylov(basis: Tensor, diagonal: np.ndarray, beside: np.ndarray, last: int) -> Krylov:
-    values, inside = eigh_tridiagonal(diagonal[: last + 1], beside[:last])
-    return Krylov(basis=basis[: last + 1], values=values, inside=inside, residuals=np.abs(beside[last] * inside[-1]))
+def _krylov(basis: Tensor, diagonal: Sequence[float], beside: Sequence[float]) -> Krylov:
+    values, inside = eigh_tridiagonal(np.array(diagonal), np.array(beside[:-1]))
+    residuals = np.abs(beside[-1] * inside[-1])
+    return Krylov(basis=basis[: len(diagonal)], values=values, inside=inside, residuals=residuals)

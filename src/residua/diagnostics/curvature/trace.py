@@ -3,8 +3,8 @@
 Hutch++ (Meyer et al. 2021, arXiv:2010.09649): the trace within a subspace Q that holds the large eigenvalues, exactly,
 and of the rest (I − QQᵀ) A (I − QQᵀ) the mean of zᵀAz over random signs z (Hutchinson 1990), whose variance is twice
 the sum of the rest's squared entries off the diagonal. Q is here the Krylov space that was built for the eigenvalues
-(Chen & Hallman 2023, arXiv:2205.01736), so that its part costs no product more. Whatever Q is, the estimate has no bias:
-z does not know it.
+(Chen & Hallman 2023, arXiv:2205.01736), so that its part costs no product more. Whatever Q is, the estimate has no
+bias: z does not know it.
 """
 
 from dataclasses import dataclass
