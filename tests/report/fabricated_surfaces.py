@@ -60,9 +60,9 @@ def plane(table: np.ndarray) -> Plane:
     """Second differences of a table, every second row and column."""
     dy, dx = np.gradient(np.where(np.isfinite(table), table, np.nan))
     (xy, xx), (yy, _) = np.gradient(dx), np.gradient(dy)
-    kept = tuple(range(0, len(table), 2))
-    at = np.ix_(kept, kept)
-    return Plane(rows=kept, columns=kept, xx=100 * xx[at], xy=100 * xy[at], yy=100 * yy[at])
+    rows, columns = (tuple(range(0, size, 2)) for size in table.shape)
+    at = np.ix_(rows, columns)
+    return Plane(rows=rows, columns=columns, xx=100 * xx[at], xy=100 * xy[at], yy=100 * yy[at])
 
 
 def trail() -> Trail:
@@ -80,7 +80,7 @@ def trail() -> Trail:
 def numbers(
     median: float = 4.05, near: float = 0.24, non_convex: float | None = 0.03, roughness: float = 0.12
 ) -> Numbers:
-    return Numbers(median=median, near=near, non_convex=non_convex, roughness=roughness)
+    return Numbers(median=float(median), near=near, non_convex=non_convex, roughness=roughness)
 
 
 def surface(

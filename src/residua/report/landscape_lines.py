@@ -1,5 +1,6 @@
 """Losses along one line: over a direction, and over the steps of training beside what their plane shows."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ from residua.report.numbers import percent
 from residua.report.style import PALETTE, dress, new_figure, whole_numbers
 
 _WIDE, _WITH_ERROR = (9.0, 4.2), (9.0, 5.6)
+_LETTERS = 120
+"""Of a line of small print under a wide figure."""
 _COLOURS = ("train", "held", "soft")
 
 
@@ -33,7 +36,8 @@ def along_line(surface: Surface) -> Figure:
         lower.set_ylim(-0.02, 1.02)
         lower.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         lower.axvline(0, color=PALETTE["soft"], linewidth=0.8, linestyle=DASHED)
-    below = "\n".join(" · ".join(notes(surface, one, letters=130)) for one in surface.cells)
+    said = [" · ".join(notes(surface, one, letters=_LETTERS)) for one in surface.cells]
+    below = "\n".join(line for one in said for line in textwrap.wrap(one, _LETTERS))
     lower.set_xlabel(f"{axis_label(surface, 0)}\n\n{below}", fontsize=8, color=PALETTE["soft"], parse_math=False)
     return figure
 
@@ -80,7 +84,7 @@ def _scale(axes: Axes, scale: Scale) -> None:
         axes.set_ylim(scale.low - room, scale.high + room)
 
 
-def _curve(axes: Axes, x: Sequence[float], losses: Sequence[float], scale: Scale, **look: object) -> None:
+def _curve(axes: Axes, x: Sequence[float | int], losses: Sequence[float], scale: Scale, **look: object) -> None:
     """Draws losses within the scale with a gap where one is missing, and a cross at the top where one is infinite."""
     table = np.asarray(losses, dtype=float)
     axes.plot(x, scale.inside(table), linewidth=1.6, markersize=3.5, **look)  # pyright: ignore[reportArgumentType]

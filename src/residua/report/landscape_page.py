@@ -15,8 +15,9 @@ from residua.errors import BadSetting
 from residua.report import landscape_sections as sections_about
 from residua.report.landscape_marks import Panel, panels_of, twin_panels
 from residua.report.landscape_record import arrays, record
+from residua.report.landscape_relief import relief_figure
 from residua.report.landscape_statements import progress_says, surface_says
-from residua.report.landscape_surface import Turning, relief_figure, turning
+from residua.report.landscape_surface import Turning, turning
 from residua.report.landscape_text import landscape_lines
 from residua.report.page import environment
 from residua.report.section import Drawing, Section

@@ -58,7 +58,7 @@ class Scale:
         inside = self.inside(loss)
         return np.log10(inside) if self.logarithmic else inside
 
-    def colour(self, loss: float) -> str:
+    def colour(self, loss: float | int) -> str:
         """Returns the colour of a loss."""
         return to_hex(colormaps[COLOURS](float(self.norm(loss))))
 

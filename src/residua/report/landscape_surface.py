@@ -7,7 +7,6 @@ works offline and asks for nothing. The content security policy names both scrip
 import base64
 import gzip
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ from typing import Any, final
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from PIL import Image
 
 from residua.report.landscape_marks import Panel
-from residua.report.landscape_notes import KINDS, axis_label, notes
+from residua.report.landscape_notes import axis_label, notes
+from residua.report.landscape_relief import panel_name, picture
 from residua.report.landscape_scale import COLOURS, Array, Scale, level_text, scale_of
 from residua.report.numbers import measure
 
@@ -30,9 +28,8 @@ _SCRIPT = Path(__file__).parent / "templates" / "landscape.js"
 _COLOUR_STOPS = 17
 _DIGITS = 5
 """Significant ones of a loss in the page."""
-_VIEW = {"eye": {"x": 1.14, "y": -1.34, "z": 0.92}, "center": {"x": 0, "y": 0, "z": -0.18}}
+_VIEW = {"eye": {"x": 1.12, "y": -1.32, "z": 1.16}, "center": {"x": 0, "y": 0, "z": -0.16}}
 """From above and from one corner: the middle of a bowl is seen."""
-_PICTURE_DOTS_PER_INCH = 140
 
 
 @final
@@ -48,7 +45,7 @@ class Turning:
     policy: str
     """``script-src`` of the page's content security policy."""
     picture: str
-    """PNG as a data address, where there is no WebGL or no script."""
+    """An image as a data address, where there is no WebGL or no script."""
     names: tuple[str, ...]
     """Of the surfaces, for the switch between them."""
     captions: tuple[str, ...]
@@ -64,8 +61,8 @@ def turning(panels: Sequence[Panel]) -> Turning:
         library=packed,
         script=script,
         policy=f"'{_digest(script.encode())}' '{digest}'",
-        picture=_picture(panels),
-        names=tuple(_name(panel) for panel in panels),
+        picture=picture(panels),
+        names=tuple(panel_name(panel) for panel in panels),
         captions=tuple(" · ".join(notes(panel.surface, panel.cells, letters=400)) for panel in panels),
     )
 
@@ -84,7 +81,6 @@ def reliefs(panels: Sequence[Panel]) -> dict[str, Any]:
         "high": float(ends[1]),
         "ticks": scale.heights(np.array(ticks)).tolist() if ticks else [],
         "labels": [level_text(tick) for tick in ticks],
-        "title": "loss",
         "colours": [[stop, to_hex(colormaps[COLOURS](stop))] for stop in np.linspace(0, 1, _COLOUR_STOPS).tolist()],
         "camera": _VIEW,
     }
@@ -93,17 +89,13 @@ def reliefs(panels: Sequence[Panel]) -> dict[str, Any]:
 def _relief(panel: Panel, scale: Scale) -> dict[str, Any]:
     x, y = (axis.values for axis in panel.surface.grid.axes)
     return {
-        "name": _name(panel),
+        "name": panel_name(panel),
         "x": _rounded(np.asarray(x)),
         "y": _rounded(np.asarray(y)),
         "z": [_rounded(row) for row in scale.heights(panel.cells.loss)],
         "loss": [[measure(value) for value in row] for row in panel.cells.loss.tolist()],
         "axes": [axis_label(panel.surface, 0), axis_label(panel.surface, 1)],
     }
-
-
-def _name(panel: Panel) -> str:
-    return panel.title or f"{KINDS.get(panel.cells.part, panel.cells.part)} loss"
 
 
 def _rounded(row: Array) -> list[float | None]:
@@ -128,52 +120,3 @@ def _library() -> tuple[str, str]:
 
 def _digest(code: bytes) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(code).digest()).decode()
-
-
-def relief_figure(panels: Sequence[Panel]) -> Figure:
-    """Draws the surfaces side by side in perspective, all in one scale."""
-    figure = Figure(figsize=(4.9 * len(panels), 4.4))
-    scale = scale_of([panel.cells.loss for panel in panels])
-    for number, panel in enumerate(panels, 1):
-        axes: Any = figure.add_subplot(1, len(panels), number, projection="3d", computed_zorder=False)
-        x, y = np.meshgrid(*(axis.values for axis in panel.surface.grid.axes))
-        heights = scale.heights(panel.cells.loss)
-        low, high = scale.heights(np.array([scale.low, scale.high]))
-        shades = np.nan_to_num((heights - low) / (high - low))
-        axes.plot_surface(
-            x, y, heights, facecolors=colormaps[COLOURS](shades), rstride=1, cstride=1, linewidth=0, shade=True
-        )
-        _dress(axes, scale, panel)
-    figure.subplots_adjust(left=0, right=0.95, bottom=0.04, top=0.97, wspace=0.06)
-    return figure
-
-
-def _dress(axes: Any, scale: Scale, panel: Panel) -> None:
-    low, high = scale.heights(np.array([scale.low, scale.high]))
-    ticks = scale.levels(7)
-    axes.view_init(elev=32, azim=-58)
-    axes.set_box_aspect((1, 1, 0.72), zoom=1.0)
-    axes.set_zlim(low, high)
-    axes.set_zticks(scale.heights(np.array(ticks)) if ticks else [], [level_text(tick) for tick in ticks])
-    axes.set_title(_name(panel), fontsize=10, color=_GREY, parse_math=False)
-    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
-        axis.set_pane_color((0, 0, 0, 0))
-        axis.line.set_color(_GREY)
-        axis._axinfo["grid"].update(color=(0.5, 0.5, 0.5, 0.25), linewidth=0.5)
-        axis.set_tick_params(colors=_GREY, labelsize=7.5)
-        axis.set_major_locator(axis.get_major_locator())
-    axes.locator_params(axis="x", nbins=5)
-    axes.locator_params(axis="y", nbins=5)
-
-
-_GREY = "#7b8590"
-"""Can be read on light and on dark paper: a picture cannot follow the page."""
-
-
-def _picture(panels: Sequence[Panel]) -> str:
-    """Returns the surfaces as a PNG without background, its colours reduced to a table, as a data address."""
-    drawn = io.BytesIO()
-    relief_figure(panels).savefig(drawn, format="png", dpi=_PICTURE_DOTS_PER_INCH, transparent=True)
-    packed = io.BytesIO()
-    Image.open(drawn).quantize(255, method=Image.Quantize.FASTOCTREE).save(packed, format="png", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(packed.getvalue()).decode()

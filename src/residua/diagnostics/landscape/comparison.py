@@ -136,7 +136,7 @@ def _of_policy(comparison: Comparison, policy: Policy) -> str:
         if (names := tuple(name for name, rank in found.items() if rank == twin))
     ]
     if undecided := tuple(name for name, rank in found.items() if rank is None):
-        said.append(f"{'the draws disagree' if seeds > 1 else 'both are equal'} on {_joined(undecided, found)}")
+        said.append(f"neither is the rougher by {_joined(undecided, found)}{' in every draw' if seeds > 1 else ''}")
     losses = [comparison.row(twin, policy).measured(QUANTITIES[0]) for twin in ("residual", "plain")]
     medians = " against ".join(f"{one.median:.3g}" for one in losses if one is not None)
     draws = f"over {seeds} draws of the directions" if seeds > 1 else "along one draw of the directions"
@@ -154,7 +154,7 @@ def _of_centres(comparison: Comparison) -> str:
 
 
 def _joined(names: Sequence[str], of: Collection[str] = ()) -> str:
-    """Names quantities: ``roughness``, ``median loss and roughness``, or ``all 4 numbers`` where there are no others."""
+    """Names quantities: ``median loss and roughness``, or ``all 4 numbers`` where ``of`` has no others."""
     if len(names) > 1 and len(names) == len(of):
         return f"all {len(names)} numbers"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -29,7 +29,7 @@
   const scene = domain => ({
     domain, camera, aspectmode: "manual", aspectratio: {x: 1, y: 1, z: .72},
     xaxis: axis("x", {nticks: 5}), yaxis: axis("y", {nticks: 5}),
-    zaxis: axis(given.title, {range: [given.low, given.high], tickvals: given.ticks, ticktext: given.labels}),
+    zaxis: axis("", {range: [given.low, given.high], tickvals: given.ticks, ticktext: given.labels}),
   });
 
   const domains = count => [...Array(count).keys()].map(number => narrow.matches
@@ -54,7 +54,8 @@
 
   const draw = () => {
     const surfaces = shown === "all" ? given.surfaces : [given.surfaces[Number(shown)]];
-    return Plotly.react(place, surfaces.map((one, number) => surface(one, number ? number + 1 : 0)), layout(surfaces), config);
+    const traces = surfaces.map((one, number) => surface(one, number ? number + 1 : 0));
+    return Plotly.react(place, traces, layout(surfaces), config).then(() => { figure.dataset.scenes = surfaces.length; });
   };
 
   const together = change => {
