@@ -197,7 +197,10 @@ def _opened(what: Any, seen: TrainSpec, spec: SurfaceSpec, *, sourced: bool = Fa
 
 def _curvature(found: Opened, spec: SurfaceSpec, tell: Tell) -> Curvature:
     policy = "batch" if spec.policy == "batch" else "frozen"
-    told = partial(tell, f"{found.case.name}, Hessian products")
+
+    def told(done: int, total: int) -> None:
+        tell(f"{found.case.name}, Hessian products", done, total)
+
     return curvature_of(found.case, images=spec.images, policy=policy, told=told, seed=spec.seed)
 
 

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -231,7 +230,10 @@ def drawn(
         raise BadSetting(f"cannot write {place} ({error.strerror or error}); choose a place with --store") from error
     if not convexity or surface.done < 1:
         return surface
-    told = partial(tell, f"{found.case.name}, curvature in the plane")
+
+    def told(done: int, total: int) -> None:
+        tell(f"{found.case.name}, curvature in the plane", done, total)
+
     return with_numbers(
         replace(surface, plane=plane_of(found.case, surface, every=_EVERY, policy=spec.policy, told=told))
     )
