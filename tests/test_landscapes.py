@@ -4,6 +4,7 @@ import copy
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,18 +14,23 @@ from torch.nn import functional
 
 import residua
 from residua import landscapes, twinning
+from residua.diagnostics.case import Case
 from residua.diagnostics.landscape import survey
 from residua.diagnostics.landscape.directions import random_pair
+from residua.diagnostics.landscape.moving import Moving
+from residua.diagnostics.landscape.surface import Numbers, Surface
 from residua.errors import BadRun, BadSetting, BadWeights, Interrupted
 from residua.report import landscape_page
 from residua.report.landscape_page import Landscape
+from residua.runs import Run
 from residua.training import fit as fitting
 from residua.training.path import PathKeeper
 from residua.training.plan import TrainSpec, plan
 from residua.training.record import Record
+from tests.report.fabricated_surfaces import curvature
 from tests.training.conftest import TINY
 
-QUICK = {"steps": 3, "examples": 8, "precision": "float32"}
+QUICK: dict[str, Any] = {"steps": 3, "examples": 8, "precision": "float32"}
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +67,16 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return seen
 
 
+def only(found: Landscape) -> Surface:
+    assert found.surface is not None
+    return found.surface
+
+
+def numbers_of(found: Surface) -> Numbers:
+    assert found.numbers is not None
+    return found.numbers
+
+
 def small() -> tuple[nn.Sequential, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng():
@@ -80,8 +96,7 @@ def test_every_cell_of_a_module_is_the_loss_of_the_module_moved_by_hand():
             nn.utils.vector_to_parameters(start + a * x.vector + b * y.vector, moved.parameters())
             with torch.no_grad():
                 expected = float(functional.cross_entropy(moved(images), labels))
-            assert found.surface is not None
-            assert found.surface.cells[0].loss[j, i] == pytest.approx(expected, rel=1e-5)
+            assert only(found).cells[0].loss[j, i] == pytest.approx(expected, rel=1e-5)
     assert found.page is None
     assert list(Path().iterdir()) == []
 
@@ -107,49 +122,52 @@ def test_images_are_drawn_from_all_that_are_given_for_they_may_be_sorted_by_clas
     module.eval()
     with torch.no_grad():
         expected = float(functional.cross_entropy(module(images[sorted_][order]), labels[sorted_][order]))
-    assert found.surface is not None
-    assert found.surface.cells[0].centre.loss == pytest.approx(expected, rel=1e-5)
+    assert only(found).cells[0].centre.loss == pytest.approx(expected, rel=1e-5)
     assert "The loss is the mean over 8 of 12 images, drawn with seed 0." in found.remarks
 
 
 def test_the_hessian_within_the_plane_is_asked_for():
     module, images, labels = small()
-    found = residua.landscape(module, images, labels, convexity=True, **QUICK)
-    assert found.surface is not None
-    assert found.surface.plane is not None
-    assert found.surface.numbers is not None
-    assert found.surface.numbers.non_convex is not None
+    found = only(residua.landscape(module, images, labels, convexity=True, **QUICK))
+    assert found.plane is not None
+    assert numbers_of(found).non_convex is not None
 
 
-def test_curvature_and_its_eigenvectors_are_asked_for():
+def test_curvature_is_of_all_images_and_of_the_surfaces_policy(monkeypatch: pytest.MonkeyPatch):
+    asked: list[tuple[Case, dict[str, Any]]] = []
+    monkeypatch.setattr(landscapes, "curvature_of", lambda case, **given: (asked.append((case, given)), curvature())[1])
     module, images, labels = small()
-    found = residua.landscape(module, images, labels, axes="hessian", curvature=True, **{**QUICK, "examples": 4})
-    assert found.surface is not None
+    found = residua.landscape(module, images, labels, curvature=True, policy="batch", **QUICK)
+    ((case, given),) = asked
     assert found.curvature is not None
-    first, second = (axis.direction.eigenvalue for axis in found.surface.grid.axes)
-    assert first is not None
-    assert second is not None
-    assert first >= second
+    assert (len(case.examples), given["images"], given["policy"]) == (12, 8, "batch")
+
+
+def test_eigenvectors_of_the_largest_eigenvalues_are_asked_for():
+    module, images, labels = small()
+    found = only(residua.landscape(module, images, labels, axes="hessian", **QUICK))
+    first, second = (axis.direction.eigenvalue or 0.0 for axis in found.grid.axes)
+    assert first >= second > 0
 
 
 def test_a_runs_surface_is_written_into_it_and_no_cell_is_computed_twice(run: Record, idle: list[object]):
     found = residua.landscape(run.path, **QUICK)
     assert found.page == run.path / "landscape.html"
     assert run.read("landscape")["surface"]["cells"][0]["images"] == 8
-    assert [cells.part for cells in found.surface.cells] == ["train", "validation"]
+    assert [cells.part for cells in only(found).cells] == ["train", "validation"]
     assert len(idle) == 9
     again = residua.landscape(run.path, **QUICK)
     assert len(idle) == 9
-    assert np.array_equal(again.surface.cells[0].loss, found.surface.cells[0].loss)
+    assert np.array_equal(only(again).cells[0].loss, only(found).cells[0].loss)
     residua.landscape(run.path, **QUICK, seed=1)
     assert len(idle) == 18
 
 
 def test_a_killed_survey_goes_on_where_it_was(run: Record, idle: list[object], monkeypatch: pytest.MonkeyPatch):
-    whole = residua.landscape(run.path, store=run.path / "whole.npz", **QUICK).surface
+    whole = only(residua.landscape(run.path, store=run.path / "whole.npz", **QUICK))
     compute = survey._Sitting.compute
 
-    def cut(self: survey._Sitting, cell: tuple[int, int], moved: object) -> None:
+    def cut(self: survey._Sitting, cell: tuple[int, int], moved: Moving) -> None:
         if len(idle) == 13:
             raise Interrupted("stopped")
         compute(self, cell, moved)
@@ -158,21 +176,21 @@ def test_a_killed_survey_goes_on_where_it_was(run: Record, idle: list[object], m
         killing.setattr(survey._Sitting, "compute", cut)
         with pytest.raises(Interrupted):
             residua.landscape(run.path, **QUICK)
-    found = residua.landscape(run.path, **QUICK).surface
+    found = only(residua.landscape(run.path, **QUICK))
     assert len(idle) == 18
     assert np.array_equal(found.cells[0].loss, whole.cells[0].loss)
 
 
 def test_parts_make_the_whole(run: Record, tmp_path: Path):
-    whole = residua.landscape(run.path, **QUICK).surface
+    whole = only(residua.landscape(run.path, **QUICK))
     files = [tmp_path / f"{part}.npz" for part in (1, 2)]
     for part, file in enumerate(files, 1):
         found = residua.landscape(run.path, part=(part, 2), store=file, **QUICK)
         assert found.page is None
-        assert found.surface.numbers is None
+        assert only(found).numbers is None
     joined = landscapes.merged(files, out=tmp_path / "joined.html")
-    assert np.array_equal(joined.surface.cells[0].loss, whole.cells[0].loss)
-    assert asdict(joined.surface.numbers) == asdict(whole.numbers)
+    assert np.array_equal(only(joined).cells[0].loss, whole.cells[0].loss)
+    assert asdict(numbers_of(only(joined))) == asdict(numbers_of(whole))
     assert (tmp_path / "joined.html").is_file()
 
 
@@ -189,13 +207,13 @@ def test_one_along_the_line_to_another_run_is_that_run(run: Record, tmp_path: Pa
     line = residua.landscape(run.path, axes="between", to=other, span=(0, 1), steps=2, examples=8)
     assert line.page == run.path / "landscape-between.html"
     there = residua.landscape(other, dimensions=1, span=(-1, 1), steps=3, examples=8)
-    assert line.surface.cells[0].loss[0, 1] == pytest.approx(there.surface.cells[0].loss[0, 1], rel=1e-5)
+    assert only(line).cells[0].loss[0, 1] == pytest.approx(only(there).cells[0].loss[0, 1], rel=1e-5)
 
 
 def test_the_path_is_drawn_where_the_run_kept_it(tmp_path: Path):
     asked = TrainSpec(network=TINY, epochs=1, settings=("precision=float32",))
     fitting.fit(plan(asked), out=tmp_path / "kept", observers=[PathKeeper()])
-    found = residua.landscape(tmp_path / "kept", axes="path", **QUICK).surface
+    found = only(residua.landscape(tmp_path / "kept", axes="path", **QUICK))
     assert found.trail is not None
     assert len(found.trail.x) == len(found.trail.steps) == len(found.trail.true_loss) >= 3
     x, y = (axis.values for axis in found.grid.axes)
@@ -246,7 +264,7 @@ def test_a_module_needs_labels_or_a_loss_and_brings_its_weights():
     with pytest.raises(BadSetting, match="name a file for it with --store"):
         residua.landscape(module, images, labels, part="1/2")
     squares = residua.landscape(module, images, loss=lambda output, _: output.square().mean(), **QUICK)
-    assert squares.surface.cells[0].error is None
+    assert only(squares).cells[0].error is None
 
 
 def test_nothing_to_look_at_is_one_line():
@@ -271,7 +289,14 @@ def test_a_runs_network_stands_beside_its_plain_twin(run: Record, monkeypatch: p
     ]
     assert all(row.seeds == (0, 1, 2) and len(row.numbers) == 3 for row in compared.rows)
     assert twinning.differences(run, Record(run.path.with_name("tiny-plain"))) == ()
-    monkeypatch.setattr(fitting, "fit", None)  # it is never trained again
-    named = residua.landscape(run.path.with_name("tiny-plain"), twin=run.path, **QUICK)
-    assert named.comparison is not None
-    assert named.comparison.residual.name == "tiny"
+
+
+def test_two_runs_that_are_there_are_compared_whichever_is_named_first(run: Record, monkeypatch: pytest.MonkeyPatch):
+    plain = twinning.plain_twin(run)
+    compared: list[Any] = []
+    monkeypatch.setattr(landscapes, "_twins", lambda runs, *_, **__: (compared.append(runs), Landscape())[1])
+    residua.landscape(plain.path, twin=run.path)
+    residua.landscape(Run(run.path), twin=Run(plain.path))
+    assert [(one.path.name, other.path.name, differs) for one, other, differs in compared] == [
+        ("tiny", "tiny-plain", ())
+    ] * 2

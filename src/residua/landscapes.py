@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from residua.diagnostics.curvature.curvature import curvature as curvature_of
 from residua.diagnostics.landscape import saving
 from residua.diagnostics.landscape.comparison import Comparison, Row, Twin
 from residua.diagnostics.landscape.spec import SurfaceSpec, share_of, span_of, steps_of
-from residua.diagnostics.landscape.surface import Policy
+from residua.diagnostics.landscape.surface import Policy, Surface
 from residua.errors import BadSetting
 from residua.networks.spec import NetworkSpec
 from residua.opening import Asked, Opened, opened_by_name, refuse_for_name, require_for_module
@@ -263,10 +262,13 @@ def _row(twin: Twin, found: Opened, spec: SurfaceSpec, tell: Tell) -> Row:
     """Returns a twin's numbers over several draws of the directions, on a coarse grid in float32."""
     coarse = replace(spec, steps=(_COARSE,), precision="float32")
     seeds = tuple(range(spec.seed, spec.seed + _SEEDS))
-    surfaces = []
+    surfaces: list[Surface] = []
+
+    def told(_name: str, done: int, total: int) -> None:
+        tell(f"{found.case.name}, {spec.policy}, other directions", len(surfaces) * total + done, len(seeds) * total)
+
     for seed in seeds:
-        named = partial(tell, f"{found.case.name}, {spec.policy}, directions {seed}")
-        surfaces.append(drawn(found, replace(coarse, seed=seed), lambda _, done, total, told=named: told(done, total)))
+        surfaces.append(drawn(found, replace(coarse, seed=seed), told))
     return Row(
         twin=twin,
         policy=spec.policy,
