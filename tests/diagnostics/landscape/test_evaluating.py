@@ -183,8 +183,8 @@ def test_a_module_whose_outputs_are_no_tensor_is_computed_in_float32():
 
 def test_a_module_that_does_not_pass_in_bfloat16_is_computed_in_float32():
     class Particular(nn.Linear):
-        def forward(self, x: Tensor) -> Tensor:
-            given = super().forward(x)
+        def forward(self, input: Tensor) -> Tensor:
+            given = super().forward(input)
             if given.dtype == torch.bfloat16:
                 raise RuntimeError("not implemented for 'BFloat16'")
             return given

@@ -189,6 +189,20 @@ def test_a_damaged_file_is_one_line(content: bytes, tmp_path: Path):
         saving.read(tmp_path / "none.npz")
 
 
+@pytest.mark.usefixtures("_telling_each_cell")
+def test_a_place_that_cannot_be_written_is_known_before_the_first_cell(tmp_path: Path):
+    (tmp_path / "file").touch()
+    seen: list[Surface] = []
+    with pytest.raises(BadRun, match=r"cannot write .*s\.npz \(.*\); free space there, or choose another place"):
+        survey(
+            case_of(module := linear()),
+            line(module),
+            store=tmp_path / "file" / "s.npz",
+            told=lambda surface, _: seen.append(surface),
+        )
+    assert not seen
+
+
 def test_nothing_in_a_file_is_unpickled(tmp_path: Path):
     np.savez(tmp_path / "s.npz", about=np.array([object()], dtype=object))
     with pytest.raises(BadRun, match="holds no loss surface"):

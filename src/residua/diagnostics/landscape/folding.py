@@ -79,7 +79,7 @@ def foldable(module: nn.Module, examples: Examples) -> tuple[Pair, ...]:
         if norm.op != "batch_norm" or len(norm.parents) != 1 or calls[norm.module] != 1:
             continue
         before = traced.operations[norm.parents[0]]
-        if readers[before.index] == 1 and calls[before.module] == 1 and _are_plain(module, before, norm):
+        if readers[before.index] == 1 and _are_plain(module, before, norm):
             weight = module.get_submodule(before.module).weight
             if reads[id(weight)] == 1:
                 pairs.append((before.module, norm.module))
@@ -99,7 +99,6 @@ def folded(module: nn.Module, pair: Pair, parts: Mapping[str, Tensor]) -> Fold:
     held = (convolution.weight, convolution.bias, norm.weight, norm.bias)
     found = [None if one is None else names[id(one)] for one in held]
     weight, bias, scale, shift = (None if name is None else parts[name] for name in found)
-    convolution.weight = nn.Parameter(torch.empty_like(held[0]), requires_grad=False)
     convolution.bias = nn.Parameter(held[0].new_empty(held[0].shape[0]), requires_grad=False)
     norm.forward = _unchanged
     assert weight is not None

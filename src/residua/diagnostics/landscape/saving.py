@@ -62,7 +62,11 @@ def asked_of(question: Question, module: nn.Module, grid: Grid) -> dict[str, str
 
 
 def write(path: Path, stored: Stored) -> None:
-    """Writes a survey whole or not at all."""
+    """Writes a survey whole or not at all.
+
+    Raises:
+        BadRun: If the place cannot be written.
+    """
     surface = stored.surface
     arrays: dict[str, Array] = {"exact": stored.exact}
     for prefix, axis in zip(_PREFIXES, surface.grid.axes, strict=False):
@@ -80,8 +84,13 @@ def write(path: Path, stored: Stored) -> None:
         **{name: getattr(surface, name) for name in ("name", "loss_name", "policy", "seconds", "folded", "remarks")},
         "precision": surface.precision.name,
     }
-    with files.replacing(path) as file:
-        np.savez(file, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+    try:
+        with files.replacing(path) as file:
+            np.savez(file, about=np.array(json.dumps(about)), **arrays)  # type: ignore[arg-type]
+    except OSError as error:
+        raise BadRun(
+            f"cannot write {path} ({error.strerror or error}); free space there, or choose another place"
+        ) from error
 
 
 def remove_partials(path: Path) -> None:

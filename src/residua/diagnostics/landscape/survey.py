@@ -68,13 +68,14 @@ def survey(
         BadSetting: If a setting is not allowed, or a direction is of another module.
         BadData: If a part has no images.
         BadNetwork: If the forward pass fails.
-        BadRun: If the store holds another question's surface, or cannot be read.
+        BadRun: If the store holds another question's surface, or cannot be read or written.
     """
     order = coarse_to_fine(grid.shape, share)
     chosen = precision or ("float32" if _is_narrow(grid) else None)
     with moving(case.module, [axis.direction for axis in grid.axes], case.examples) as moved:
         asked = question(case, moved, policy=policy, images=images, names=parts, precision=chosen)
         sitting = _begun(asked, moved, grid, store=store, share=share)
+        sitting.save()  # so that a place that cannot be written is known before the work
         if policy == "frozen":
             moved.fold(asked.parts[0].batches[0])
         return sitting.through(order, moved, told)
