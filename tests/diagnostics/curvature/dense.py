@@ -1,21 +1,21 @@
 """Small networks with their whole Hessians, by torch's own function, and quadratics whose Hessian is known."""
 
-from collections.abc import Iterator
+from typing import TypeVar
 
-import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from residua.diagnostics.case import Case, opened
 
+Module = TypeVar("Module", bound=nn.Module)
+
 
 def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def initialised(module: nn.Module, seed: int = 0) -> nn.Module:
+def initialised(module: Module, seed: int = 0) -> Module:
     """Draws every parameter and running statistic anew, so that nothing depends on the process's random state."""
     for index, one in enumerate(module.parameters()):
         one.data = 0.6 * drawn(*one.shape, seed=1000 * seed + index, dtype=one.dtype)
@@ -26,23 +26,29 @@ def initialised(module: nn.Module, seed: int = 0) -> nn.Module:
     return module
 
 
-def convolutional() -> nn.Module:
+class Small(nn.Module):
     """A convolution, a batch norm, an in-place ReLU and a shortcut that is added in place; p = 127."""
 
-    class Small(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.norm = nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3)
-            self.second, self.head = nn.Conv2d(3, 3, 1), nn.Linear(12, 4)
-            self.relu = nn.ReLU(inplace=True)
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.second, self.head = nn.Conv2d(3, 3, 1), nn.Linear(12, 4)
+        self.relu = nn.ReLU(inplace=True)
 
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.relu(self.norm(self.first(x)))
-            out = self.second(x)
-            out += x
-            return self.head(nn.functional.avg_pool2d(out, 2).flatten(1).tanh())
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.norm(self.first(x)))
+        out = self.second(x)
+        out += x
+        return self.head(nn.functional.avg_pool2d(out, 2).flatten(1).tanh())
 
+
+def convolutional() -> Small:
     return initialised(Small().double())
+
+
+def small(case: Case) -> Small:
+    assert isinstance(case.module, Small)
+    return case.module
 
 
 def images_case(module: nn.Module | None = None, count: int = 12) -> Case:
@@ -68,6 +74,8 @@ def whole_hessian(case: Case) -> Tensor:
 class Quadratic(nn.Module):
     """½ θᵀAθ, with ∇²L = A at every θ; its inputs count nothing."""
 
+    matrix: Tensor
+
     def __init__(self, matrix: Tensor) -> None:
         super().__init__()
         self.theta = nn.Parameter(drawn(len(matrix), seed=5).to(matrix))
@@ -85,11 +93,3 @@ def symmetric(values: Tensor, seed: int = 3) -> Tensor:
     """Returns a matrix with these eigenvalues and random eigenvectors."""
     rotation = torch.linalg.qr(drawn(len(values), len(values), seed=seed)).Q
     return (rotation * values) @ rotation.T
-
-
-@pytest.fixture
-def untouched() -> Iterator[None]:
-    state = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[union-attr]
-    yield
-    assert torch.equal(torch.get_rng_state(), state[0])
-    assert (np.random.get_state()[1] == state[1]).all()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.diagnostics.curvature.dense import drawn, images_case, quadratic_case, symmetric, whole_hessian
+from tests.diagnostics.curvature.dense import drawn, images_case, quadratic_case, small, symmetric, whole_hessian
 from torch import nn
 
 from residua.diagnostics.case import opened, undisturbed
@@ -26,7 +26,7 @@ def test_it_is_that_of_the_whole_hessian(policy):
     case = images_case()
     with undisturbed(case.module) as module:
         module.eval()
-        module.norm.train(policy == "batch")
+        small(case).norm.train(policy == "batch")
         dense = whole_hessian(case)
         gradient = torch.autograd.grad(case.loss_of(case.examples), list(module.parameters()))
     exact = torch.linalg.eigvalsh(dense)
@@ -40,7 +40,8 @@ def test_it_is_that_of_the_whole_hessian(policy):
     assert found.residual.high < 0.02
     assert (found.parameters, found.images, found.draws, found.policy) == (127, 12, 1, policy)
     assert found.density is not None
-    assert found.density.negative == pytest.approx(float((exact < -1e-6 * exact[-1]).double().mean()), abs=0.15)
+    below = float((exact < -1e-6 * exact[-1]).double().mean())
+    assert found.density.negative - 0.1 < below < found.density.negative + found.density.undecided + 0.1
 
 
 def test_all_of_a_quadratic_is_exact():
@@ -59,11 +60,11 @@ def labelled(scales: tuple[float, ...], of_each: int):
 
 
 def test_every_draw_has_a_value_of_its_own_and_a_large_spread_is_said():
-    case = labelled((0.0, 0.0, 0.0, 3.0), of_each=6)
+    case = labelled((0.1, 0.1, 0.1, 3.0), of_each=6)
     found = curvature(case, top=1, images=4, draws=6)
     means = found.top[0].values
     assert len(means) == 6
-    assert np.mean(means) == pytest.approx(9 / 4)  # no image in two draws
+    assert np.mean(means) == pytest.approx((9 + 3 * 0.01) / 4)  # no image in two draws
     assert len(set(means)) > 1
     assert any("over 6 draws of 4 images: one draw says little" in one for one in found.remarks)
     even = curvature(labelled((3.0,), of_each=24), top=1, images=4, draws=6)
@@ -89,7 +90,7 @@ def test_what_did_not_settle_is_said_and_what_it_cost(monkeypatch):
     (said,) = [one for one in found.remarks if "not every draw has settled" in one]
     assert "After 6 steps" in said
     assert "number 5" in said
-    assert any(f"{found.products} were taken" in one for one in found.remarks)
+    assert any(one.startswith(f"{found.products} products of 6 images took") for one in found.remarks)
     assert [done for done, _ in heard] == list(range(1, found.products + 1))
     assert all(done <= of for done, of in heard)
 
@@ -109,7 +110,7 @@ def test_the_same_seed_gives_the_same_and_the_module_comes_back():
 
 def test_leading_vectors_are_eigenvectors_in_the_order_of_the_layout():
     case = images_case()
-    case.module.head.bias.requires_grad_(False)
+    small(case).head.bias.requires_grad_(False)
     dense, whole = whole_hessian(_evaluated(case)), layout_of(case.module)
     learns = torch.cat([torch.full((one.numel(),), one.requires_grad) for one in case.module.parameters()])
     dense[~learns] = 0
@@ -140,7 +141,7 @@ def test_numbers_that_are_too_small_are_refused(given):
 def test_a_loss_that_is_not_finite_has_no_curvature():
     case = images_case()
     with torch.no_grad():
-        case.module.head.bias.fill_(float("inf"))
+        small(case).head.bias.fill_(float("inf"))
     with pytest.raises(BadNetwork, match="not finite"):
         curvature(case, images=12, draws=1)
 

@@ -10,6 +10,7 @@ from tests.diagnostics.curvature.dense import (
     drawn,
     images_case,
     quadratic_case,
+    small,
     symmetric,
     whole_hessian,
 )
@@ -29,7 +30,7 @@ def test_a_product_is_the_dense_hessians(way, policy):
     case = images_case()
     with undisturbed(case.module) as module:
         module.eval()
-        module.norm.train(policy == "batch")
+        small(case).norm.train(policy == "batch")
         expected = whole_hessian(case)
     v = drawn(len(expected), seed=2)
     with products_of(case, case.examples, policy=policy, way=way) as product:
@@ -135,7 +136,7 @@ def test_only_what_needs_a_gradient_is_in_it():
     case = images_case()
     expected = whole_hessian(case) if case.module.eval() else None
     assert expected is not None
-    case.module.first.requires_grad_(False)
+    small(case).first.requires_grad_(False)
     whole = layout_of(case.module)
     learns = torch.cat([torch.full((one.numel(),), one.requires_grad) for one in case.module.parameters()])
     v = drawn(int(learns.sum()), seed=2)
@@ -152,7 +153,7 @@ def test_only_what_needs_a_gradient_is_in_it():
 def test_buffers_that_move_are_derived_by():
     """torch's batch norm takes its derivative by running statistics for zero."""
     case, names = images_case(), ("norm.running_mean", "norm.running_var")
-    module, tensors = case.module.eval(), dict(case.module.named_parameters())
+    module, tensors = small(case).eval(), dict(case.module.named_parameters())
     tensors |= {name: dict(module.named_buffers())[name] for name in names}
     sizes = [one.numel() for one in tensors.values()]
 
@@ -180,9 +181,10 @@ def _of(given: dict[str, Tensor], start: str) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("policy", ["frozen", "batch"])
 def test_the_module_comes_back_untouched(policy):
-    case = images_case(nn.Sequential(convolutional(), nn.Dropout(0.5)).train())
-    case.module[0].head.requires_grad_(False)
-    case.module[0].first.weight.grad = (mark := torch.ones_like(case.module[0].first.weight))
+    inside = convolutional()
+    case = images_case(nn.Sequential(inside, nn.Dropout(0.5)).train())
+    inside.head.requires_grad_(False)
+    inside.first.weight.grad = (mark := torch.ones_like(inside.first.weight))
     before = {name: one.clone() for name, one in case.module.state_dict().items()}
     state = torch.get_rng_state()
     with products_of(case, case.examples, policy=policy) as product:
@@ -191,11 +193,11 @@ def test_the_module_comes_back_untouched(policy):
     after = case.module.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], one) for name, one in before.items())
-    assert case.module[0].first.weight.grad is mark
-    assert case.module[0].second.weight.grad is None
+    assert inside.first.weight.grad is mark
+    assert inside.second.weight.grad is None
     assert all(one.training for one in case.module.modules())
-    assert not case.module[0].head.weight.requires_grad
-    assert case.module[0].second.weight.requires_grad
+    assert not inside.head.weight.requires_grad
+    assert inside.second.weight.requires_grad
     assert torch.equal(torch.get_rng_state(), state)
 
 

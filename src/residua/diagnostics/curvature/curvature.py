@@ -39,6 +39,8 @@ _VARIES = 2.0
 """Ratio of the largest eigenvalue's extremes over the draws from which it is said."""
 _RUNS_TIMES_PARAMETERS, _MOST_RUNS = 20_000, 10
 """The variances of density and trace fall as 1 / (p · runs): a large network needs one run, a small one several."""
+_UNDECIDED = 0.1
+"""Share of the density from which it is said."""
 _OF_LEADING = 512
 Told = Callable[[int, int], None]
 Array = np.ndarray
@@ -128,11 +130,10 @@ def curvature(
     count, found = _Count(told, plan.products), []
     for index, examples in enumerate(drawn(case.examples, plan, seed)):
         with products_of(case, examples, policy=policy, way=way) as products:
-            parameters, product = len(products.centre), count.of(products)
-            found.append(_measured(products, product, top, seed=seed + index, with_density=index == 0))
+            found.append(_measured(products, count.of(products), top, seed=seed + index, with_density=index == 0))
     return Curvature(
         name=case.name,
-        parameters=parameters,
+        parameters=sum(one.numel() for one in case.module.parameters() if one.requires_grad),
         images=plan.images,
         draws=plan.draws,
         policy=policy,
@@ -218,8 +219,8 @@ def _over_draws(found: Sequence[_Draw], top: int) -> dict[str, Any]:
 
 def _cost(plan: Plan, products: int, seconds: float) -> str:
     return (
-        f"A product of {plan.images} images takes about {plan.seconds:.2g} s, {60 / plan.seconds:.0f} a minute; "
-        f"{products} were taken, and all took {seconds:.0f} s."
+        f"{products} products of {plan.images} images took {seconds:.0f} s, {60 * products / seconds:.0f} a minute; "
+        f"{plan.products} were expected, of {plan.seconds:.2g} s."
     )
 
 
@@ -236,6 +237,12 @@ def _remarks(plan: Plan, found: Sequence[_Draw], top: int) -> list[str]:
         says.append(
             f"After {max(len(one.values) for one in found)} steps not every draw has settled {', '.join(names)}: "
             f"a residual ‖Hv − λv‖ is above {_SETTLED:.0%} of the eigenvalue."
+        )
+    density = found[0].density
+    if density is not None and density.undecided > _UNDECIDED:
+        says.append(
+            f"{density.undecided:.0%} of the density is so near zero that {len(found[0].values)} steps do not tell its "
+            "sign."
         )
     return says
 

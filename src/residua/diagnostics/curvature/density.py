@@ -21,7 +21,9 @@ _AROUND = 5
 _A_WIDTH = 3
 """Points."""
 _ROUNDING = 1e-6
-"""A node within this part of the largest of zero is not below it: the Hessian's null space, rounded in float32."""
+"""A node within this part of the largest is zero: the Hessian's null space, rounded in float32."""
+_SURE = 3.0
+"""Residuals from zero: of such a node at most a tenth is on the other side (Cantelli's inequality)."""
 
 
 @final
@@ -36,7 +38,9 @@ class Density:
     width: float
     """Standard deviation of the Gaussian that each node is drawn as."""
     negative: float
-    """Share of the mass below zero, by the nodes themselves, 0 to 1."""
+    """Share of the mass that is below zero, by the nodes themselves, 0 to 1, without what is undecided."""
+    undecided: float = 0.0
+    """Share of the mass that is zero, or so near that the steps taken do not tell its sign, 0 to 1."""
 
 
 def density_of(runs: Sequence[Krylov]) -> Density:
@@ -57,5 +61,21 @@ def density_of(runs: Sequence[Krylov]) -> Density:
         eigenvalues=tuple(where.tolist()),
         density=tuple((drawn / trapezoid(drawn, where)).tolist()),
         width=width,
-        negative=float(weights[values < -_ROUNDING * largest].sum()),
+        negative=float(np.mean([_negative(one)[0] for one in runs])),
+        undecided=float(np.mean([_negative(one)[1] for one in runs])),
     )
+
+
+def _negative(run: Krylov) -> tuple[float, float]:
+    """Returns the shares below zero, and undecided.
+
+    A network's Hessian has most of its mass about zero, in one node, whose sign says nothing of the mass'. But all
+    nodes bound the share below zero to within the weights of the two nodes beside it (Chebyshev, Markov and Stieltjes);
+    these are undecided, unless their residuals say that what they stand for is on their side.
+    """
+    values, weights, place = run.values, run.weights, int(np.searchsorted(run.values, 0.0))
+    is_open = np.zeros(len(values), dtype=bool)
+    is_open[max(0, place - 1) : place + 1] = True
+    is_open &= np.abs(values) < _SURE * run.residuals
+    is_open |= np.abs(values) <= _ROUNDING * np.abs(values).max()
+    return float(weights[~is_open & (values < 0)].sum()), float(weights[is_open].sum())

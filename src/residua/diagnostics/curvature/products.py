@@ -60,7 +60,8 @@ class Products:
         self.layout = _layout(moving)
         self.centre = torch.cat([one.reshape(-1) for one in moving.values()])
         """[p], what the module has."""
-        self._case, self._pieces, self._fixed, self._way = case, pieces, fixed, way
+        self._case, self._pieces, self._fixed = case, pieces, fixed
+        self._way: Way = way
 
     def __call__(self, vector: Float[Tensor, " p"], at: Float[Tensor, " p"] | None = None) -> Float[Tensor, " p"]:
         """Returns (∇²L) v at weights, those of the module where none are given."""
