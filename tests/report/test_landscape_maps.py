@@ -1,6 +1,7 @@
 """Maps show what was measured and nothing else: gaps stay gaps, scales are shared, numbers stand beside the picture."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,16 +18,12 @@ from residua.report.style import to_svg
 
 
 def texts(figure: Figure) -> str:
-    axes = [
-        one
-        for place in figure.axes
-        for one in (place.xaxis.label, place.yaxis.label, place.title, place._left_title, place._right_title)
-    ]
-    written = [one for place in figure.axes for one in place.texts]
-    return "\n".join(one.get_text() for one in (*axes, *written))
+    axes: list[Any] = list(figure.axes)
+    labels = [one.get_text() for place in axes for one in (place.xaxis.label, place.yaxis.label, *place.texts)]
+    return "\n".join([*labels, *(place.get_title(loc) for place in axes for loc in ("left", "center", "right"))])
 
 
-def quads(figure: Figure) -> list[QuadMesh]:
+def quads(figure: Figure) -> list[Any]:
     return [
         one for place in figure.axes for one in place.collections if isinstance(one, QuadMesh) and place.get_xlabel()
     ]
@@ -126,9 +123,8 @@ def test_on_test_images_the_training_loss_stands_there_too():
 def test_the_path_is_drawn_through_its_points():
     found = traced()
     assert found.trail is not None
-    lines = [
-        line for line in maps.contours(panels_of(found)).axes[0].lines if len(line.get_xdata()) == len(found.trail.x)
-    ]
+    drawn: list[Any] = list(maps.contours(panels_of(found)).axes[0].lines)
+    lines = [line for line in drawn if len(line.get_xdata()) == len(found.trail.x)]
     assert len(lines) == 2
     np.testing.assert_allclose(lines[0].get_xydata(), np.column_stack([found.trail.x, found.trail.y]))
 

@@ -58,8 +58,10 @@ def _label(axes: Axes, lines: Any, scale: Scale, *, taken: Sequence[tuple[float,
 def _write(axes: Axes, line: Array, place: int, text: str, colour: str) -> None:
     """Writes a level along its line, on a patch of its colour."""
     across, up = line[min(len(line) - 1, place + 2)] - line[max(0, place - 2)]
+    x, y = line[place]
     axes.text(
-        *line[place],
+        x,
+        y,
         text,
         fontsize=7.5,
         color=readable(colour),

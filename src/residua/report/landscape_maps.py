@@ -136,7 +136,7 @@ def _draw_plane(axes: Axes, surface: Surface, plane: Plane, norm: Normalize) -> 
     axes.set_title(f"{title}\n{share}" if title else share, loc="left", fontsize=10, color=PALETTE["ink"])
 
 
-def _borders(table: Array, x: Array, y: Array) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+def _borders(table: Array, x: Array, y: Array) -> list[Any]:
     """Returns the lines between neighbours of which one is negative and the other is not; a missing one has none."""
     sign = np.where(table < 0, -1.0, np.where(np.isnan(table), 0.0, 1.0))
     upright = [((x[i + 1], y[j]), (x[i + 1], y[j + 1])) for j, i in np.argwhere(sign[:, 1:] * sign[:, :-1] < 0)]
@@ -193,7 +193,7 @@ def _extend(scale: Scale) -> str:
 def _bar(
     figure: Figure, places: Sequence[Axes], norm: Normalize, colours: str | Colormap, extend: str = "neither"
 ) -> Any:
-    bar = figure.colorbar(
+    bar: Any = figure.colorbar(
         ScalarMappable(norm=norm, cmap=colours), ax=list(places), pad=0.015, aspect=26, fraction=0.05, extend=extend
     )
     bar.solids.set_rasterized(True)

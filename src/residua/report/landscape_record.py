@@ -33,7 +33,7 @@ def arrays(surface: Surface | None, comparison: Comparison | None, curvature: Cu
     found = {prefix + name: table for prefix, one in named.items() for name, table in _tables(one).items()}
     about = json.dumps(record(surface, comparison, curvature), ensure_ascii=False)
     file = io.BytesIO()
-    np.savez_compressed(file, about=np.array(about), **found)
+    np.savez_compressed(file, allow_pickle=False, about=np.array(about), **found)  # pyright: ignore[reportArgumentType]
     return file.getvalue()
 
 

@@ -1,6 +1,7 @@
 """A twin is the rougher only where every draw of the directions says so, and a ranking that changes is said first."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ MEDIAN, NEAR, NON_CONVEX, _ = QUANTITIES
 
 def compared(residual, plain, **other) -> Comparison:
     """Twins whose median losses are given draw by draw under ``frozen``, and maybe under another policy."""
-    rows = []
-    for policy, (one, two) in {"frozen": (residual, plain), **other}.items():
+    rows, pairs = [], {"frozen": (residual, plain), **other}
+    policy: Any
+    twin: Any
+    for policy, (one, two) in pairs.items():
         for twin, medians in (("residual", one), ("plain", two)):
             found = tuple(numbers(median, 0.2, None, 1.0) for median in medians)
             seeds = tuple(range(len(medians)))
