@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.report.fabricated_surfaces import bowl, comparison, curvature, line, partial, rough, surface, traced
+from tests.report.fabricated_surfaces import bowl, comparison, curvature, line, numbers, partial, rough, surface, traced
 
 from residua.errors import BadSetting
 from residua.report.landscape_page import Landscape, render, sections_of
@@ -183,3 +183,10 @@ def test_a_notebook_shows_the_verdict_and_the_map_and_a_repr_the_names():
     assert "<script" not in card
     assert repr(TWINS) == "Landscape('cifar10-resnet56-1', 'cifar10-plain56-1', done 100%)"
     assert "rougher by all" in TWINS.says
+
+
+def test_a_map_whose_rounding_would_be_measured_has_no_roughness():
+    unknown = replace(surface(), numbers=numbers(roughness=float("nan")))
+    found = Landscape(surface=unknown)
+    assert "roughness" not in found.says
+    assert "not a number" not in render(found)

@@ -17,7 +17,7 @@ MEANINGS = {
     "median loss": "half of the cells have a smaller one",
     "cells near the centre’s loss": "share of cells whose loss is within 1 of the centre’s",
     "non-convex cells": "share of the plane’s cells with a negative eigenvalue in the plane",
-    "roughness": "how unlike a smooth surface: see the guide",
+    "roughness": "how far lines of the map go up and down beside one fall and one rise, over their range",
 }
 
 

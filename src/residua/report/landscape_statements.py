@@ -1,6 +1,7 @@
 """What a surface and a curvature say, in sentences."""
 
 from collections.abc import Iterator
+from math import isnan
 
 from residua.diagnostics.curvature.curvature import Curvature
 from residua.diagnostics.landscape.comparison import STATISTICS
@@ -73,7 +74,7 @@ def _numbers(surface: Surface) -> Iterator[str]:
     curved = "" if found.non_convex is None else f", and {percent(found.non_convex)} of the plane is not convex"
     yield (
         f"The median loss is {measure(found.median)}; {percent(found.near)} of the cells are within 1 of the centre’s "
-        f"loss{curved}; roughness {measure(found.roughness)}."
+        f"loss{curved}{'' if isnan(found.roughness) else f'; roughness {measure(found.roughness)}'}."
     )
 
 

@@ -6,6 +6,7 @@ norms fit it no longer. So the same numbers are taken under a second policy, and
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Literal, final
 
 from residua.diagnostics.landscape.surface import Numbers, Policy, Surface
@@ -35,7 +36,7 @@ QUANTITIES = (
     Quantity("median loss", lambda one: one.median, True),
     Quantity("cells near the centre’s loss", lambda one: one.near, False),
     Quantity("non-convex cells", lambda one: one.non_convex, True),
-    Quantity("roughness", lambda one: one.roughness, True),
+    Quantity("roughness", lambda one: None if isnan(one.roughness) else one.roughness, True),
 )
 
 
