@@ -6,7 +6,8 @@ from math import exp, pi, sqrt
 import numpy as np
 import torch
 
-from residua.diagnostics.curvature.curvature import Curvature, Density
+from residua.diagnostics.curvature.curvature import Curvature
+from residua.diagnostics.curvature.density import Density
 from residua.diagnostics.landscape.comparison import Comparison, Row
 from residua.diagnostics.landscape.directions import Direction
 from residua.diagnostics.landscape.grid import Axis, Grid

@@ -3,7 +3,8 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from residua.diagnostics.curvature.curvature import Curvature, Density
+from residua.diagnostics.curvature.curvature import Curvature
+from residua.diagnostics.curvature.density import Density
 from residua.diagnostics.measured import Measured
 from residua.report.diagnosis_figures import DOTTED, legend, logarithmic
 from residua.report.numbers import measure
