@@ -184,7 +184,7 @@ LONG = study(
     budget(
         arms=(Arm(name="plain", network=NETWORK),),
         seeds=1,
-        epochs=12,
+        epochs=6,
         settings=(*SETTINGS, "checkpoint_seconds=0"),
         decides=(),
     ),

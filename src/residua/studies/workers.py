@@ -96,7 +96,8 @@ def _watch(account: Account, store: Store, workers: list["subprocess.Popen[bytes
 def _workers(parcel: bytes, count: int, threads: int) -> Iterator[list["subprocess.Popen[bytes]"]]:
     """Starts the workers; ends them with the block, each with its trial saved."""
     command = [sys.executable, "-m", "residua.studies.workers"]
-    variables = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    found_here = os.pathsep.join(one for one in sys.path if one)
+    variables = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": found_here}
     workers = [_begun(command, variables) for _ in range(count)]
     try:
         for one in workers:
