@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from tests.report.studied import ARMS, results, study
 
-from residua.report.study_axes import colours_of, middle_and_range, widths_of
+from residua.report.study_axes import apart, colours_of, middle_and_range, widths_of
 from residua.report.study_figures import draw
 from residua.studies.design import FigureSpec
 from residua.studies.results import Results
@@ -74,6 +74,13 @@ def test_every_line_is_named_and_no_two_names_touch(found):
     assert {text.get_text() for text in names} == {arm.name for arm in ARMS}
     heights = sorted(text.xyann[1] * axes.bbox.height * 72 / figure.dpi for text in names)
     assert min(above - below for below, above in pairwise(heights)) > 1.2 * 9.5  # points, of letters of 9.5
+
+
+@pytest.mark.parametrize("heights", [{"a": 0.0, "b": 0.0, "c": 0.01}, {"a": 1.0, "b": 0.99, "c": 0.98}, {"a": 0.5}])
+def test_names_at_an_edge_of_the_axes_stay_within_them(heights):
+    placed = apart(heights)
+    assert sorted(placed, key=lambda name: placed[name]) == sorted(heights, key=lambda name: heights[name])
+    assert all(0 <= height <= 1 for height in placed.values())
 
 
 def test_the_name_of_a_line_that_ends_early_stands_at_its_end(found):

@@ -112,7 +112,7 @@ def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Mapp
     for name in early:
         _name_at_end(axes, name, ends[name], colours[name])
     heights = {name: height for name, (_, height) in places.items() if name not in early}
-    for name, height in _apart(heights).items():
+    for name, height in apart(heights).items():
         axes.annotate(
             name,
             xy=ends[name],
@@ -135,7 +135,7 @@ def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Mapp
         )
 
 
-def _apart(heights: Mapping[str, float]) -> Mapping[str, float]:
+def apart(heights: Mapping[str, float]) -> Mapping[str, float]:
     """Moves heights apart, in their order, by no more than it takes; what would leave the axes goes down again."""
     names = sorted(heights, key=lambda name: heights[name])
     placed: list[float] = []
