@@ -1,6 +1,7 @@
 """The rule on numbers that others printed: single runs decide nothing, printed spreads decide what they carry."""
 
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -39,6 +40,13 @@ def test_one_run_beside_several_has_the_interval_of_a_next_run():
         assert found is not None
         assert abs(found.mean) == pytest.approx(8.0 - 6.61)
         assert (found.high - found.low) / 2 == pytest.approx(0.487, abs=1e-3)
+
+
+def test_a_middle_without_a_spread_counts_as_one_run_however_many_it_is_of():
+    found, of_one = difference(Summary(mean=8.0, deviation=None, n=5), FIVE), difference(single(8.0), FIVE)
+    assert found is not None
+    assert of_one is not None
+    assert (found.low, found.high) == (of_one.low, of_one.high)
 
 
 def test_nothing_is_said_where_neither_has_a_spread():
@@ -86,7 +94,9 @@ def test_of_the_orders_at_110_layers_two_are_worse_and_none_is_shown_to_be_bette
     assert answer(FIVE, single(published.HE_2016_TABLE_2["full_preactivation"][0])) == "inconclusive"
 
 
-def simulated(mean: float, *, kind: str, studies: int = 2000, seeds: int = 5) -> dict[str, float]:
+def simulated(
+    mean: float, *, kind: Literal["above", "within"], studies: int = 2000, seeds: int = 5
+) -> dict[str, float]:
     """Returns how often each answer is given at a true mean, with effects of standard deviation 1."""
     one = Claim(name="s", says=WORDS, source="", effect=(Term("a", "q"),), smallest=1.0, kind=kind, why_smallest=WORDS)
     drawn = np.random.default_rng(0).normal(mean, 1.0, (studies, seeds)).tolist()
