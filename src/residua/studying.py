@@ -14,9 +14,8 @@ from residua.errors import BadSetting, Interrupted, unknown
 from residua.report.numbers import duration
 from residua.report.study_index import write_index
 from residua.report.study_page import Progress, write_page
-from residua.report.study_progress import StudyProgress, study_progress
+from residua.report.study_progress import StudyProgress, answer, study_progress
 from residua.report.study_words import Language, language_named
-from residua.report.study_words import said as in_language
 from residua.studies import catalogue, runner, studyfile, workers
 from residua.studies.claim import Verdict
 from residua.studies.design import SCALES, Scale, Study
@@ -25,7 +24,6 @@ from residua.studies.judging import first_scale
 from residua.studies.results import Results
 from residua.studies.runner import Share
 from residua.studies.schedule import Place, Schedule
-from residua.studies.sentences import sentence
 from residua.studies.store import DEFAULT, Store
 from residua.studies.workers import Orders
 
@@ -50,13 +48,8 @@ class Studied:
 
     @property
     def says(self) -> str:
-        """Says each claim and its verdict, and what failed."""
-        lines = [in_language(self.results.study.question, self.language)]
-        for claim, verdict in zip(self.results.study.claims, self.verdicts, strict=True):
-            said = in_language(sentence(claim, verdict), self.language)
-            lines.append(f"  {claim.name}: {in_language(claim.says, self.language)}\n    {said}")
-        lines += [f"  {name} failed: {error}" for name, error in self.results.failures.items()]
-        return "\n".join(lines)
+        """Says each claim and its verdict, what failed, and which scale to run next."""
+        return answer(self.results, self.language)
 
     def agrees(self, expected: str) -> bool:
         """Says whether every claim that this scale decides has the expected verdict, and there is one."""

@@ -3,17 +3,19 @@
 import random
 from dataclasses import replace
 from math import cos, exp, hypot
+from typing import Literal
 
 import numpy as np
 
 from residua.report.study_surface import as_series
+from residua.studies.choice_of_rate import Choice, Tried
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, Budget, FigureSpec, Study
 from residua.studies.judging import judge_all
-from residua.studies.results import Results
+from residua.studies.results import Results, TrialRow
 
 ARMS = tuple(
-    Arm(name=f"{kind}-{depth}", network=f"{kind}{depth}", group=kind, x=depth)
+    Arm(name=f"{kind}-{depth}", network=f"{kind}{depth}", group=kind, x=float(depth))
     for kind in ("plain", "residual")
     for depth in (20, 32, 44, 56)
 )
@@ -129,21 +131,42 @@ def results(*, seeds: int = 3) -> Results:
     made, random_ = study(), random.Random(0)
     numbers = {arm.name: {seed: _numbers(arm, random_) for seed in range(seeds)} for arm in ARMS}
     series = {arm.name: {seed: _series(arm, numbers[arm.name][seed], random_) for seed in range(seeds)} for arm in ARMS}
-    found = Results(
+    not_converged = ("plain-56",)
+    converged = {arm.name: arm.name not in not_converged for arm in ARMS}
+    return Results(
         study=made,
         scale="quick",
         budget=made.budgets["quick"],
+        seeds=(0, 1, 2),
         numbers=numbers,
         series=series,
-        rates={arm.name: 0.1 for arm in ARMS},
-        seconds={arm.name: 3.0 * (arm.x or 0) for arm in ARMS},
-        not_converged=("plain-56",),
-        failures={"plain-44 seed 2": "no loss is a number <b>after</b> step 12"},
-        machine="2 cores, Linux, torch 2.8",
-        precision="float32",
+        trials=tuple(_row(arm, seed, "finished" if seed < seeds else "open") for arm in ARMS for seed in range(3)),
+        choices={arm.name: _choice() for arm in ARMS},
+        verdicts=judge_all(made, "quick", numbers, converged=converged),
+        not_converged=not_converged,
+        machine="2 cores, torch 2.8",
+        commit="0123abc",
     )
-    converged = {arm.name: arm.name not in found.not_converged for arm in ARMS}
-    return replace(found, verdicts=judge_all(made, "quick", numbers, converged=converged) if seeds else ())
+
+
+def _row(arm: Arm, seed: int, status: Literal["finished", "open"]) -> TrialRow:
+    wrong = "no loss is a number <b>after</b> step 12" if (arm.name, seed) == ("plain-44", 2) else ""
+    return TrialRow(
+        arm=arm.name,
+        seed=seed,
+        status="failed" if wrong else status,
+        learning_rate=0.1,
+        epochs=6,
+        recipe="sgd",
+        precision="float32",
+        seconds=float(arm.x or 0) if status == "finished" else 0.0,
+        error=wrong,
+    )
+
+
+def _choice() -> Choice:
+    tried = (Tried(learning_rate=rate, address="", loss=0.3 - rate, accuracy=0.9, seconds=5.0) for rate in (0.03, 0.1))
+    return Choice(learning_rate=0.1, tried=tuple(tried))
 
 
 def _numbers(arm: Arm, random_: random.Random) -> dict[str, float]:
@@ -155,7 +178,7 @@ def _numbers(arm: Arm, random_: random.Random) -> dict[str, float]:
 
 def _series(arm: Arm, numbers: dict[str, float], random_: random.Random) -> dict:
     def falling(end: float) -> tuple[tuple[float, float], ...]:
-        return tuple((epoch, end + 2.3 * exp(-epoch) * random_.uniform(0.8, 1.2)) for epoch in range(1, 7))
+        return tuple((float(epoch), end + 2.3 * exp(-epoch) * random_.uniform(0.8, 1.2)) for epoch in range(1, 7))
 
     surface = {}
     if arm.x in (20, 56):

@@ -111,7 +111,7 @@ class _Bench:
         return float((answer(given).argmax(1) != batch.labels).double().mean())
 
 
-def lesions(case: Case, *, examples: int = 512, draws: int = 5, seed: int = 0) -> Lesions:
+def lesions(case: Case, *, examples: int = 512, draws: int = 5, seed: int = 0, timed: bool = True) -> Lesions:
     """Returns what is lost when blocks are removed or exchanged, in evaluation mode.
 
     Each block is removed alone; then k random blocks; then k random pairs change places. The module is left as it was.
@@ -124,6 +124,7 @@ def lesions(case: Case, *, examples: int = 512, draws: int = 5, seed: int = 0) -
         examples: At most so many, drawn with the seed.
         draws: Of each number of blocks.
         seed: Of the examples and the draws.
+        timed: Whether what does not fit the time is left out; else no clock has a say in what is measured.
 
     Raises:
         BadNetwork: If the forward pass fails, with what it said.
@@ -138,7 +139,9 @@ def lesions(case: Case, *, examples: int = 512, draws: int = 5, seed: int = 0) -
         pairs = exchangeable(module, two, blocks)
         removals, swaps = _rising(2, len(blocks) // 2), _rising(1, min(len(pairs), len(blocks) // 2))
         most = min(examples, len(measured))
-        plan = _planned(case, most, len(blocks), draws * (len(removals) + len(swaps)), draws)
+        plan = _Plan(examples=most, draws=draws, recalibrates=bool(batch_norms(module)))
+        if timed:
+            plan = _planned(case, most, len(blocks), draws * (len(removals) + len(swaps)), draws)
         chosen = _some(measured, plan.examples, generator)
         calibrating = _batches(_some(case.examples, plan.examples, generator)) if plan.recalibrates else ()
         bench = _Bench(case=case, batches=_batches(chosen), calibrating=calibrating)

@@ -103,8 +103,8 @@ def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Mapp
         ends: The last point of each line, by name.
         colours: Of the names.
     """
-    fractions = {name: float(_fraction(axes, end)[1]) for name, end in ends.items()}
-    for name, height in _apart(fractions).items():
+    heights = {name: _height(axes, end) for name, end in ends.items()}
+    for name, height in _apart(heights).items():
         axes.annotate(
             name,
             xy=ends[name],
@@ -141,8 +141,9 @@ def _apart(heights: Mapping[str, float]) -> Mapping[str, float]:
     return dict(zip(names, placed, strict=True))
 
 
-def _fraction(axes: Axes, point: tuple[float, float]) -> tuple[float, float]:
-    return axes.transAxes.inverted().transform(axes.transData.transform(point))
+def _height(axes: Axes, point: tuple[float, float]) -> float:
+    """Returns how high a point stands, as a share of the axes' height."""
+    return float(axes.transAxes.inverted().transform(axes.transData.transform(point))[1])
 
 
 def legend(axes: Axes) -> None:

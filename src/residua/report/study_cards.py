@@ -8,7 +8,7 @@ from typing import final
 from residua.report.numbers import duration
 from residua.report.study_effect import EffectPicture, effect_picture
 from residua.report.study_words import MARKS, Language, Mark, mark_of, ours, said, smallest, spread, word
-from residua.studies.claim import Claim, Verdict
+from residua.studies.claim import Claim, Text, Verdict
 from residua.studies.design import Arm
 from residua.studies.judging import effect, paired_seeds
 from residua.studies.results import Results
@@ -34,7 +34,7 @@ class ClaimCard:
     verdict: str
     """The word beside the mark, in the page's language."""
     hedge: str
-    """``at this budget`` where an arm had not converged; else nothing."""
+    """``at this budget`` where an arm had not converged; ``2 of 3 seeds`` where not all are there."""
     sentence: str
     """What the numbers allow one to say; nothing while there are none."""
     smallest: str
@@ -79,40 +79,45 @@ def arm_rows(results: Results, language: Language) -> tuple[ArmRow, ...]:
 
 
 def _arm(results: Results, arm: Arm, language: Language) -> ArmRow:
-    budget, trained = results.budget, results.budget.epochs is not None
-    done = len(results.numbers.get(arm.name, {}))
-    epochs = arm.epochs or budget.epochs
-    recipe = ", ".join(
-        [budget.recipe or "default", f"{epochs} {word('epochs', language)}", *budget.settings, *arm.settings]
-    )
+    trials = [one for one in results.trials if one.arm == arm.name]
+    trained = [one for one in trials if one.epochs is not None]
+    budget, finished = results.budget, [one for one in trials if one.status == "finished"]
+    epochs = f"{trained[0].epochs} {word('epochs', language)}" if trained else ""
     return ArmRow(
         name=arm.name,
         network=network_said(arm.network),
-        recipe=recipe if trained else word("untrained", language),
+        recipe=", ".join([trained[0].recipe, epochs, *budget.settings, *arm.settings]) if trained else "–",
         rate=_rate(results, arm.name, language) if trained else "–",
-        precision=results.precision,
-        seeds=f"{done} / {budget.seeds}",
-        converged="–"
-        if not trained or not done
-        else word("no" if arm.name in results.not_converged else "yes", language),
-        seconds=duration(results.seconds[arm.name]) if arm.name in results.seconds else "–",
+        precision=", ".join(sorted({one.precision for one in trained})) or "–",
+        seeds=f"{len(finished)} / {len(results.seeds)}",
+        converged=_converged(results, arm, language) if trained and finished else "–",
+        seconds=duration(results.seconds[arm.name]),
     )
 
 
+def _converged(results: Results, arm: Arm, language: Language) -> str:
+    return word("no" if arm.name in results.not_converged else "yes", language)
+
+
 def _rate(results: Results, arm: str, language: Language) -> str:
-    """Says an arm's learning rate where it was chosen."""
-    if not results.budget.learning_rates:
-        return word("the recipe's", language)
-    return f"{results.rates[arm]:g}" if arm in results.rates else "–"
+    """Says an arm's learning rate; and where it was chosen, whether it is the edge of the grid."""
+    if arm not in results.rates:
+        return "–"
+    choice = results.choices.get(arm)
+    edge = f" ({word(choice.edge, language)})" if choice is not None and choice.edge else ""
+    return f"{results.rates[arm]:g}{edge}"
 
 
 def network_said(network: object) -> str:
-    """Writes what an arm's network is: its name, a specification's family of fields, or a function's name."""
+    """Writes what an arm's network is: its name, a function's, or the fields of a specification."""
     return network if isinstance(network, str) else getattr(network, "__name__", None) or repr(network)
 
 
 def _card(results: Results, claim: Claim, verdict: Verdict | None, language: Language) -> ClaimCard:
-    mark, measured = mark_of(verdict), verdict is not None and verdict.effect is not None
+    mark, measured = (
+        mark_of(verdict, is_complete=results.is_complete),
+        verdict is not None and verdict.effect is not None,
+    )
     seeds = paired_seeds(claim, results.numbers) if measured else ()
     known = [effect(claim, results.numbers, seed) for seed in seeds]
     return ClaimCard(
@@ -125,7 +130,7 @@ def _card(results: Results, claim: Claim, verdict: Verdict | None, language: Lan
         spread=spread(verdict, language),
         mark=mark,
         verdict=said(mark.word, language),
-        hedge=word("budget", language) if verdict is not None and verdict.at_this_budget else "",
+        hedge=_hedge(results, verdict, language),
         sentence="" if verdict is None else said(sentence(claim, verdict), language),
         smallest=smallest(claim),
         why=said(claim.why_smallest, language),
@@ -133,3 +138,13 @@ def _card(results: Results, claim: Claim, verdict: Verdict | None, language: Lan
         unit=claim.unit,
         picture=effect_picture(claim, verdict, known) if known else None,
     )
+
+
+def _hedge(results: Results, verdict: Verdict | None, language: Language) -> str:
+    """Says what the verdict holds at: a budget, or fewer seeds than were asked for."""
+    if verdict is None or verdict.answer == "not run":
+        return ""
+    asked = len(results.seeds)
+    of = said(Text(f"{verdict.n} of {asked} seeds", f"{asked} 个种子中的 {verdict.n} 个"), language)
+    hedges = (word("budget", language) if verdict.at_this_budget else "", of if verdict.n < asked else "")
+    return ", ".join(filter(None, hedges))

@@ -33,6 +33,8 @@ def lines(drawn: Drawn) -> None:
             _dots(drawn, first, colour)
             drawn.axes.plot(*zip(*_means(first), strict=True), color=colour, linewidth=2.0)
             ends[group] = _means(first)[-1]
+    if not drawn.spec.log_x:
+        drawn.axes.set_xticks(sorted({arm.x for arm in drawn.arms if arm.x is not None}))
     _finish(drawn, ends, colours)
 
 
@@ -73,12 +75,14 @@ def _dress(drawn: Drawn) -> None:
 def _finish(drawn: Drawn, ends: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
     """Explains dashes and thin lines, and names every line at its end."""
     axes, spec, soft = drawn.axes, drawn.spec, PALETTE["soft"]
+    band = f" ({drawn.said('median')})" if spec.kind == "course" and len(drawn.results.seeds) > 1 else ""
+    if spec.second or band:
+        axes.plot([], [], color=soft, linewidth=2.0, label=quantity_said(spec.quantity, drawn.language) + band)
     if spec.second:
-        axes.plot([], [], color=soft, linewidth=2.0, label=quantity_said(spec.quantity, drawn.language))
         axes.plot([], [], color=soft, linewidth=1.6, linestyle=DASHED, label=quantity_said(spec.second, drawn.language))
     if spec.prediction:
         axes.plot([], [], color=PALETTE["ink"], linewidth=1.0, linestyle=DOTTED, label=drawn.said("predicted"))
-    if not spec.log_x and ends and all(float(x).is_integer() for x, _ in ends.values()):
+    if spec.kind == "course" and not spec.log_x and ends and all(float(x).is_integer() for x, _ in ends.values()):
         whole_numbers(axes)
     legend(axes)
     axes.autoscale_view()

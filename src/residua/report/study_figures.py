@@ -42,7 +42,7 @@ def draw(spec: FigureSpec, results: Results, language: Language = "en") -> Figur
 def inlined(results: Results, language: Language) -> list[tuple[str, Markup]]:
     """Returns each figure's title, and the figure as an element whose text has the page's font."""
     elements = []
-    for place, spec in enumerate(results.study.figures, 1):
+    for place, spec in _drawable(results):
         title = said(spec.title, language)
         with _letters_of_the_page():
             svg = to_svg(draw(spec, results, language))
@@ -59,17 +59,28 @@ def write_figures(folder: Path, results: Results, language: Language = "en") -> 
     """
     written = []
     font = han_font() if language == "zh" else None
-    for place, spec in enumerate(results.study.figures, 1):
+    for place, spec in _drawable(results):
         stem = folder / f"{results.study.name}-{place}"
+        drawn = _titled(spec, results, language)
         with _letters_of_the_page():
-            files.write(stem.with_suffix(".svg"), to_svg(_titled(spec, results, language)))
-        drawn = _titled(spec, results, language if font else "en")
-        if font:
-            for text in drawn.findobj(Text):
-                text.set_fontfamily([FONT, font])
+            files.write(stem.with_suffix(".svg"), to_svg(drawn))
+        if language == "zh" and font is None:
+            drawn = _titled(spec, results, "en")
+        for text in drawn.findobj(Text) if font else ():
+            text.set_fontfamily([FONT, font])
         files.write(stem.with_suffix(".png"), to_png(drawn))
         written += [stem.with_suffix(".svg"), stem.with_suffix(".png")]
     return tuple(written)
+
+
+def _drawable(results: Results) -> list[tuple[int, FigureSpec]]:
+    """Returns the figures that there is anything to draw of, each with its number among all."""
+    numbers = [numbers for by_seed in results.numbers.values() for numbers in by_seed.values()]
+    series = [series for by_seed in results.series.values() for series in by_seed.values()]
+    known = {name for one in (*numbers, *series) for name in one}
+    surfaces = {name.rsplit(" ", 1)[0] for one in series for name in one if " " in name}
+    specs = enumerate(results.study.figures, 1)
+    return [(place, one) for place, one in specs if {one.quantity, one.second} & (known | surfaces)]
 
 
 def _titled(spec: FigureSpec, results: Results, language: Language) -> Figure:

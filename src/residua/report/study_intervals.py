@@ -44,7 +44,7 @@ def _dress(drawn: Drawn) -> None:
         axes.set_xscale("log")
 
 
-def _spread(drawn: Drawn, row: float, values: Sequence[float], colour: str, *, hollow: bool = False) -> None:
+def _spread(drawn: Drawn, row: float | int, values: Sequence[float], colour: str, *, hollow: bool = False) -> None:
     """Draws one arm's seeds along a row, their mean and its interval."""
     if not values:
         return

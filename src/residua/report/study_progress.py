@@ -1,6 +1,7 @@
 """What a study shows of itself while its trials run: done, running, left, about how long yet; and its answer."""
 
 import contextlib
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import final
@@ -10,6 +11,9 @@ from rich.console import Console
 from residua.report.displays import Display, fitting_display
 from residua.report.numbers import duration
 from residua.report.section import plural
+from residua.report.study_cards import claim_cards
+from residua.report.study_words import Language, said
+from residua.studies.results import Results
 
 _NAMED = 3
 """Running trials beyond these are counted."""
@@ -38,12 +42,13 @@ class StudyProgress:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._display, self._clock, self._workers = display, clock, max(1, workers)
-        self._expected = dict(expected)
         self._left = dict(expected)
+        self._trials, self._failed = len(expected), 0
         self._running: dict[str, float] = {}
         self._took = self._foreseen = 0.0
-        self._failed = 0
-        display.start(max(1, len(expected)), 0)
+        several = f" on {workers} workers" if workers > 1 else ""
+        display.say(f"{plural(self._trials, 'trial')} to run{several}, about {duration(self.seconds_left())}")
+        display.start(max(1, self._trials), 0)
 
     def began(self, trial: str) -> None:
         """Takes note that a trial runs now."""
@@ -81,9 +86,9 @@ class StudyProgress:
             self._foreseen += seconds
 
     def _tell(self, ended: str = "") -> None:
-        done = len(self._expected) - len(self._left)
+        done = self._trials - len(self._left)
         left = f"about {duration(self.seconds_left())} left" if self._left else "all trials are done"
-        counts = f"{done} of {plural(len(self._expected), 'trial')}"
+        counts = f"{done} of {plural(self._trials, 'trial')}"
         wrong = f", {self._failed} failed" if self._failed else ""
         self._display.update(done, f"{counts}{wrong}{self._at_work()}", left)
         if ended:
@@ -105,3 +110,18 @@ def study_progress(
         yield StudyProgress(shown, expected, workers=workers)
     finally:
         shown.stop()
+
+
+def answer(results: Results, language: Language) -> str:
+    """Returns what a study says in the end: each claim with its verdict, what failed, what to run next."""
+    lines = [said(results.study.question, language), ""]
+    for card in claim_cards(results, language):
+        lines += [f"{card.mark.sign} {card.says}", *_indented(card.sentence), ""]
+    lines += [f"{trial} failed: {error}" for trial, error in results.failures.items()]
+    larger = dict.fromkeys(one.needs for one in results.verdicts if one.needs)
+    lines += [f"next: residua study {results.study.name} --scale {scale}" for scale in larger]
+    return "\n".join(lines).rstrip()
+
+
+def _indented(text: str) -> list[str]:
+    return textwrap.wrap(text, 80, initial_indent="  ", subsequent_indent="  ")

@@ -13,7 +13,6 @@ LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 WORDS = {
     "study": Text("study", "研究"),
-    "question": Text("The question", "问题"),
     "claims": Text("The claims", "论断"),
     "figures": Text("What was measured", "测得的结果"),
     "arms": Text("The arms", "各对照组"),
@@ -27,7 +26,7 @@ WORDS = {
     "unpublished": Text("no number in the source", "原文未给数值"),
     "ours": Text("measured here", "本次测得"),
     "verdict": Text("verdict", "结论"),
-    "smallest": Text("the smallest effect that would matter, fixed beforehand", "事先定下的、有意义的最小效应"),
+    "line": Text("the smallest effect that would matter, fixed beforehand", "事先定下的、有意义的最小效应"),
     "seeds": Text("seeds", "种子数"),
     "mean": Text("mean", "均值"),
     "interval": Text("95 % interval", "95 % 区间"),
@@ -42,12 +41,13 @@ WORDS = {
     "yes": Text("yes", "是"),
     "no": Text("not converged", "未收敛"),
     "epochs": Text("epochs", "轮"),
-    "untrained": Text("not trained", "未训练"),
     "chosen": Text("Each arm’s learning rate was chosen from", "各组学习率选自"),
-    "the recipe's": Text("the recipe’s", "方案自带"),
+    "smallest": Text("the grid’s smallest", "网格中最小"),
+    "largest": Text("the grid’s largest", "网格中最大"),
     "effect": Text("the effect", "效应"),
     "zone": Text(
-        "Each dot is a seed; the bar is the 95 % interval of the mean. Shaded: where the whole bar must lie to support the claim.",
+        "Each dot is a seed; the bar is the 95 % interval of the mean. Shaded: where the whole bar must lie to "
+        "support the claim.",
         "每点一个种子；横条为均值的 95 % 区间。阴影：横条须完全落入其中，论断才获支持。",
     ),
     "edge": Text(
@@ -92,8 +92,8 @@ class Mark:
 MARKS = (
     Mark("supported", "✓", Text("supported", "支持")),
     Mark("contradicted", "✕", Text("contradicted", "不支持")),
-    Mark("inconclusive", "?", Text("inconclusive", "未定")),
-    Mark("waiting", "→", Text("not decided here", "此规模不判定")),
+    Mark("inconclusive", "?", Text("inconclusive", "尚无定论")),
+    Mark("waiting", "…", Text("not decided", "未判定")),
 )
 
 
@@ -119,15 +119,13 @@ def word(name: str, language: Language) -> str:
     return said(WORDS[name], language)
 
 
-def mark_of(verdict: Verdict | None) -> Mark:
-    """Returns how a verdict is shown; None is one that is still waited for."""
-    if verdict is None:
-        return Mark("waiting", "…", Text("running", "运行中"))
-    if verdict.answer != "not run":
+def mark_of(verdict: Verdict | None, *, is_complete: bool = True) -> Mark:
+    """Returns how a verdict is shown; where trials are left to run, one without numbers is waited for."""
+    if verdict is not None and verdict.answer != "not run":
         return next(mark for mark in MARKS if mark.kind == verdict.answer)
-    if verdict.needs is None:
-        return Mark("waiting", "–", Text("not run", "未运行"))
-    return Mark("waiting", "→", Text(f"needs {verdict.needs}", f"需要 {verdict.needs}"))
+    if verdict is not None and verdict.needs is not None:
+        return Mark("waiting", "→", Text(f"needs {verdict.needs}", f"需要 {verdict.needs}"))
+    return Mark("waiting", "–", Text("not run", "未运行")) if is_complete else MARKS[-1]
 
 
 def ours(verdict: Verdict | None, unit: str) -> str:
@@ -151,7 +149,7 @@ def spread(verdict: Verdict | None, language: Language) -> str:
 def as_fine(value: float, width: float | None) -> str:
     """Writes a number with the decimals that an interval of that width leaves it: two digits of the width."""
     if not width:
-        return plain(value)
+        return measure(value)
     decimals = max(0, 1 - floor(log10(width)))
     if decimals > 6 or abs(value) >= 1e6:
         return measure(value)
