@@ -25,7 +25,7 @@ ORDER = (
     "orders",
     "bottleneck",
     "stochastic_depth",
-    "unnormalised",
+    "fixup",
     "optimisers",
     "shortcuts",
     "depths",
