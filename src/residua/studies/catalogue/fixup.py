@@ -158,6 +158,12 @@ STUDY = Study(
     ),
     remarks=(
         Text(
+            "With He's weights alone the loss of 56 layers starts so large that no rate learns the batch in ten steps; "
+            "what is drawn and judged then is the grid's smallest, 1e-6, which is an upper bound.",
+            "仅用 He 初始化时，56 层网络的初始损失极大，任何学习率都无法在十步内学会该批次；"
+            "此时绘制与判定所用的是网格最小值 1e-6，即一个上界。",
+        ),
+        Text(
             "Fixup's head and last convolutions are zero, so that its first step moves the head alone, and what that "
             "changes does not know of the depth by construction; the largest stable rate is of ten steps, in which all "
             "layers move.",

@@ -122,7 +122,7 @@ STUDY = Study(
             seeds=5,
             source="digits",
             settings=("network.stem.width=8", "network.widths=8,16,32"),
-            minutes=0.6,
+            minutes=0.45,
             decides=("expected_depth", "saves_time"),
         ),
         "laptop": replace(

@@ -13,8 +13,8 @@ from residua.studies.trial import Measure, Measurement, Trial
 _IMAGES = 64
 STEPS = 10
 """Of gradient descent on one batch, without momentum."""
-HIGHEST, LOWEST = 4.0, -30.0
-"""Exponents of two between which a rate is looked for: 16 and 1e-9."""
+HIGHEST, LOWEST = 4.0, -20.0
+"""Exponents of two between which a rate is looked for: 16 and 1e-6."""
 _COARSE, _FINE = 2.0, 0.5
 """Steps of the exponent: a factor of four down from the top, then to a factor of √2."""
 
@@ -28,7 +28,7 @@ def largest_rate(trial: Trial) -> Measurement:
     factors of four until one is stable, and then between that and the next larger one to a factor of √2. Rates far
     below the largest stable one are too small to get anywhere in 10 steps, so halving from the bottom would mislead.
 
-    Numbers: ``largest_rate``; where none down to 1e-9 is stable that one, which is then an upper bound.
+    Numbers: ``largest_rate``; where none down to 1e-6 is stable that one, which is then an upper bound.
     """
     case = trial.case(_IMAGES)
     return Measurement(numbers={"largest_rate": largest_stable(lambda rate: is_stable(case, rate))})
