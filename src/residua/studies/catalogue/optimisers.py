@@ -138,7 +138,7 @@ STUDY = Study(
                 "optimizer.weight_decay=0",
             ),
             learning_rates=_RATES,
-            minutes=3.0,
+            minutes=2.8,
             decides=tuple(one.name for one in CLAIMS),
         ),
         "laptop": Budget(
