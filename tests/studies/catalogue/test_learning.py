@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from residua.studies import catalogue
-from residua.studies.catalogue import degradation, fixup, optimisers, stochastic_depth
+from residua.studies.catalogue import degradation, fixup, optimisers, responses, stochastic_depth
 from residua.studies.design import SCALES, Study
 from residua.studies.schedule import Schedule
 from residua.studies.store import Store
@@ -70,6 +70,15 @@ def test_keeping_all_blocks_is_a_trial_of_the_degradation_study():
     assert (ours.arms[0].network, ours.arms[0].settings) == (whole.network, whole.settings)
     same = ("source", "epochs", "settings", "learning_rates", "seeds", "recipe")
     assert all(getattr(ours, name) == getattr(degradation.LAPTOP, name) for name in same)
+
+
+def test_responses_are_of_the_trials_of_degradation_and_of_a_long_run_alone():
+    budget = responses.STUDY.budgets["paper"]
+    assert list(responses.STUDY.budgets) == ["paper"]
+    assert replace(budget, decides=degradation.PAPER.decides) == degradation.PAPER
+    terms = [term for claim in responses.CLAIMS for term in claim.effect]
+    assert {term.quantity for term in terms} == {"mean_response"}
+    assert {term.arm for term in terms} < {arm.name for arm in budget.arms}
 
 
 def test_fixups_arms_have_the_start_and_the_norm_that_they_are_named_after(tmp_path):

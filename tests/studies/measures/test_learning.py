@@ -17,6 +17,7 @@ from residua.studies.measures import survival as survival_file
 from residua.studies.measures.first_change import first_change
 from residua.studies.measures.largest_rate import is_stable, largest_stable
 from residua.studies.measures.outcome import OUTCOME, outcome
+from residua.studies.measures.responses import responses
 from residua.studies.measures.survival import kept_share, predicted_kept_share, survival
 from residua.studies.trial import Trial
 
@@ -166,3 +167,23 @@ def test_nothing_trained_has_no_outcome_and_one_that_diverged_has_no_loss():
 def test_labels_that_are_even_have_the_entropy_of_their_number():
     assert largest_rate._entropy(torch.arange(12) % 4) == pytest.approx(log(4))
     assert largest_rate._entropy(torch.tensor([0, 0, 0, 1])) == pytest.approx(-0.75 * log(0.75) - 0.25 * log(0.25))
+
+
+def test_responses_are_what_the_norms_of_3x3_convolutions_give():
+    """A fresh norm in evaluation mode divides by √(1 + ε): the first response is the stem's own deviation."""
+    network = build(replace(SPEC, last_survival=1.0, shortcut="projection"), seed=0)
+    case = case_of(network)
+    found = responses(trial_of(case))
+    with torch.no_grad():
+        stem = network.stem[0](*case.examples.args) / sqrt(1 + 1e-5)
+    layers, values = zip(*found.series["response"], strict=True)
+    assert layers == tuple(float(layer) for layer in range(1, 1 + 1 + 2 * 4))
+    assert values[0] == pytest.approx(float(stem.double().std(correction=0)), rel=1e-5)
+    assert found.numbers["mean_response"] == pytest.approx(sum(values) / len(values))
+    assert network.training
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_without_norms_there_is_no_response():
+    with pytest.raises(BadNetwork, match="arm: no batch norm follows"):
+        responses(trial_of(case_of(build(replace(SPEC, norm="none"), seed=0))))

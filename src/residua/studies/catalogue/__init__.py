@@ -29,6 +29,7 @@ ORDER = (
     "optimisers",
     "shortcuts",
     "depths",
+    "responses",
 )
 """As a course would tell them; studies that are not named here follow by the alphabet."""
 

@@ -136,7 +136,7 @@ STUDY = Study(
     measures=(FIRST_CHANGE, LARGEST_RATE),
     budgets={
         "quick": Budget(arms=ARMS, seeds=5, source="digits", settings=_SMALL, minutes=0.4, decides=_ALL),
-        "laptop": Budget(arms=ARMS, seeds=5, source="cifar10", minutes=40.0, decides=_ALL),
+        "laptop": Budget(arms=ARMS, seeds=5, source="cifar10", minutes=25.0, decides=_ALL),
     },
     figures=(
         FigureSpec(

@@ -167,7 +167,7 @@ STUDY = Study(
             epochs=164,
             settings=("validation_fraction=0.1", "optimizer.weight_decay=0"),
             learning_rates=_RATES,
-            minutes=60.0 * 24 * 60,
+            minutes=60.0 * 24 * 53,
             decides=tuple(one.name for one in CLAIMS),
         ),
     },

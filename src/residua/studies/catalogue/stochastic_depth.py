@@ -138,7 +138,7 @@ STUDY = Study(
             recipe="he2015",
             epochs=500,
             settings=("validation_fraction=0.1", "choose=best", "optimizer.nesterov=true"),
-            minutes=60.0 * 24 * 250,
+            minutes=60.0 * 24 * 95,
             decides=("expected_depth", "saves_time", "regularises", "better"),
         ),
     },
