@@ -62,9 +62,8 @@ def test_the_change_is_the_limit_of_a_small_step_and_nothing_is_moved():
     stepped = copy.deepcopy(network).train()
     start = stepped(*case.examples.args)
     case.loss(start, case.examples.labels).backward()
+    torch.optim.SGD(stepped.parameters(), lr=rate).step()
     with torch.no_grad():
-        for one in stepped.parameters():
-            one -= rate * one.grad
         change = (stepped(*case.examples.args) - start) / rate
     assert found == pytest.approx(float(change.square().mean().sqrt()), rel=1e-3)
 
@@ -175,7 +174,7 @@ def test_responses_are_what_the_norms_of_3x3_convolutions_give():
     case = case_of(network)
     found = responses(trial_of(case))
     with torch.no_grad():
-        stem = network.stem[0](*case.examples.args) / sqrt(1 + 1e-5)
+        stem = network.get_submodule("stem.convolution")(*case.examples.args) / sqrt(1 + 1e-5)
     layers, values = zip(*found.series["response"], strict=True)
     assert layers == tuple(float(layer) for layer in range(1, 1 + 1 + 2 * 4))
     assert values[0] == pytest.approx(float(stem.double().std(correction=0)), rel=1e-5)
