@@ -25,10 +25,11 @@ ORDER = (
     "orders",
     "bottleneck",
     "stochastic_depth",
-    "unnormalised",
+    "fixup",
     "optimisers",
     "shortcuts",
     "depths",
+    "responses",
 )
 """As a course would tell them; studies that are not named here follow by the alphabet."""
 
