@@ -116,11 +116,11 @@ STUDY = Study(
     ),
     remarks=(
         Text(
-            "A plain network of 56 layers has learned little at quick and laptop scale. Far from a minimum a Hessian "
-            "says how the loss bends where training stopped, not how sharp a minimum is: read each verdict beside the "
-            "loss, and the share of the largest eigenvalue that bends down.",
-            "在快速与笔记本规模下，56 层普通网络学到的很少。远离极小点时，Hessian 描述的是训练停止处的弯曲，而非极小点的"
-            "尖锐程度：请结合损失以及向下弯曲的比例来理解每条结论。",
+            "A plain network of 56 layers has learned little at quick scale. Far from a minimum a Hessian says how the "
+            "loss bends where training stopped, not how sharp a minimum is: read each verdict beside the loss, and the "
+            "size of the eigenvalues that bend down.",
+            "在快速规模下，56 层普通网络学到的很少。远离极小点时，Hessian 描述的是训练停止处的弯曲，"
+            "而非极小点的尖锐程度：请结合损失以及向下弯曲的特征值大小来理解每条结论。",
         ),
         Text(
             "The Hessian is of the mean loss over two draws of 64 training images, norms frozen; eigenvalues of few "

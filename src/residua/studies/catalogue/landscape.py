@@ -58,7 +58,8 @@ STUDY = Study(
             says=Text(
                 "After the same training, more of the surroundings of a network of 56 layers has a loss within 1 of "
                 "its own with shortcuts than without (norms frozen).",
-                "经过同样的训练，56 层网络周围损失与中心相差不超过 1 的区域，有捷径时比没有时更大（冻结归一化统计量）。",
+                "经过同样的训练，56 层网络周围损失与中心相差不超过 1 的区域，有捷径时比没有时更大"
+                "（冻结归一化统计量）。",
             ),
             source=_SOURCE,
             effect=_twins("near_frozen", depth=56, plain_first=False),
@@ -190,20 +191,21 @@ STUDY = Study(
     ),
     remarks=(
         Text(
-            "A plain network of 56 layers has learned little at quick and laptop scale: its centre is no minimum, and a "
-            "network that answers alike for every image is flat wherever it stands. Read each verdict beside the loss "
-            "at the centre; the published networks were trained to the end.",
-            "在快速与笔记本规模下，56 层普通网络学到的很少：其中心并非极小点；对所有图像给出相同回答的网络无论在何处都是"
-            "平坦的。请结合中心处的损失来理解每条结论；论文中的网络则训练至收敛。",
+            "A plain network of 56 layers has learned little at quick scale: its centre is no minimum, and a network "
+            "that answers alike for every image is flat wherever it stands. Read each verdict beside the loss at the "
+            "centre; the published networks were trained for far longer.",
+            "在快速规模下，56 层普通网络学到的很少：其中心并非极小点；对所有图像给出相同回答的网络无论在何处都是"
+            "平坦的。"
+            "请结合中心处的损失来理解每条结论；论文中的网络训练时间长得多。",
         ),
         Text(
-            "With frozen norms the loss far from the centre is that of a network whose norms no longer fit its signals; "
-            "taken anew, they do. The ranking is therefore claimed under both.",
-            "冻结统计量时，远离中心处的归一化已与信号不符；重新估计则相符。因此两种方式下都提出了断言。",
+            "With frozen norms the loss far from the centre is that of a network whose norms no longer fit its "
+            "signals; taken anew, they do. The ranking may differ, so it is claimed under both.",
+            "冻结统计量时，远离中心处的归一化已与信号不符；重新估计则相符。两者的排序可能不同，故分别提出断言。",
         ),
         Text(
-            "One plane a trial, of 9 × 9 points and 128 training images; its directions are drawn with the trial's seed, "
-            "so that the interval over the seeds holds the choice of the plane as well.",
+            "One plane a trial, of 9 × 9 points and 128 training images; its directions are drawn with the trial's "
+            "seed, so that the interval over the seeds holds the choice of the plane as well.",
             "每次试验一个平面，9 × 9 个点、128 张训练图像；方向由试验的种子抽取，故种子间的区间也包含了平面的选择。",
         ),
     ),
