@@ -49,7 +49,7 @@ def test_nothing_is_trained_that_degradation_has_not(study: Study, tmp_path: Pat
             assert ours.address == theirs.address
     for scale, budget in study.budgets.items():
         assert budget.arms == degradation.STUDY.budgets[scale].arms
-        assert budget.seeds <= degradation.STUDY.budgets[scale].seeds
+        assert budget.seeds == degradation.STUDY.budgets[scale].seeds
         assert budget.minutes > degradation.STUDY.budgets[scale].minutes
 
 
