@@ -196,14 +196,14 @@ def test_a_module_is_shown_what_is_given_and_no_page_is_written(cases, tmp_path:
     ],
 )
 def test_what_does_not_go_together_is_said_before_anything_is_read(what, given, message, monkeypatch):
-    monkeypatch.setattr("residua.diagnoses.plan", None)
+    monkeypatch.setattr("residua.opening.plan", None)
     with pytest.raises(BadSetting, match=message):
         residua.diagnose(what, **given)
 
 
 def test_a_run_takes_no_other_images(tmp_path: Path):
     run = trained(tmp_path / "run")
-    with pytest.raises(BadSetting, match="diagnosed on its own images; leave out digits"):
+    with pytest.raises(BadSetting, match="looked at on its own images; leave out digits"):
         residua.diagnose(run.path, source="digits")
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "feature_maps",
     "find_learning_rate",
     "inspect",
+    "landscape",
     "list_networks",
     "load",
     "predict",
@@ -39,6 +40,7 @@ _HOMES = {
     "Run": "residua.runs",
     "ResiduaError": "residua.errors",
     "diagnose": "residua.diagnoses",
+    "landscape": "residua.landscapes",
     "study": "residua.studying",
     **dict.fromkeys(("build", "list_networks", "pretrained"), "residua.models"),
     **dict.fromkeys(("draw_features", "draw_network", "feature_maps", "inspect"), "residua.views"),
@@ -49,6 +51,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from residua.diagnoses import diagnose as diagnose
     from residua.errors import ResiduaError as ResiduaError
+    from residua.landscapes import landscape as landscape
     from residua.models import build as build
     from residua.models import list_networks as list_networks
     from residua.models import pretrained as pretrained

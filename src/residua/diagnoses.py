@@ -2,19 +2,15 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, final
+from dataclasses import replace
+from typing import Any
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from residua import artifact, evaluation, machine
-from residua.data import sources
-from residua.data.dataset import Dataset, Part
-from residua.data.sources import DataSpec, Progress
+from residua import evaluation, machine
 from residua.diagnostics import diagnosis
 from residua.diagnostics.case import Case, Loss, answer, opened, undisturbed
 from residua.diagnostics.case import run as run_module
@@ -22,41 +18,19 @@ from residua.diagnostics.diagnosis import RunFacts
 from residua.diagnostics.rules.remedies import with_measured_remedies
 from residua.diagnostics.what_if import Make
 from residua.diagnostics.what_if import what_if as measured_variants
-from residua.errors import BadNetwork, BadSetting
 from residua.networks.spec import NetworkSpec
+from residua.opening import Asked, Opened, at_full_rate, opened_by_name, refuse_for_name, require_for_module
 from residua.report.diagnosis_page import Diagnosed
 from residua.report.diagnosis_progress import diagnosis_progress, remedies_progress
 from residua.report.terminal import transfer_progress
 from residua.runs import Run
-from residua.subject import Subject, subject
-from residua.training import checkpoint, record
-from residua.training import fit as fitting
 from residua.training.optimizers import optimizer_for
-from residua.training.plan import Plan, TrainSpec, plan
+from residua.training.plan import Plan, TrainSpec
 from residua.training.record import Record
-from residua.training.sitting import Sitting
 
+_VERB = "residua.diagnose"
 _SOURCE = "digits"
-_PHOTOGRAPH = 224
-_SIDES, _PHOTOGRAPH_SIDES = (32, None, 96, _PHOTOGRAPH), (_PHOTOGRAPH, 96, 32, None)
-"""Of the images that a module of unknown making is tried with, in pixels; None is the source's own."""
 _EXAMPLES, _HELD_OUT = 1024, 512
-_BYTES = 1 << 28
-"""That examples may take, at most."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Opened:
-    """What is diagnosed, and where its page belongs."""
-
-    case: Case
-    facts: RunFacts | None = None
-    run: Record | None = None
-    page: Path | None = None
-    """Where it goes if nothing is said; None writes it into the run, or nowhere."""
-    make: Make | None = None
-    """Makes the optimizer of a variant, where a recipe says how."""
 
 
 def diagnose(
@@ -107,26 +81,25 @@ def diagnose(
     diagnosis.check_parts(only)
     machine.prepare_process()
     if isinstance(what, nn.Module):
-        _refuse_for_module(images, source)
+        require_for_module(images, source, verb=_VERB)
         case = opened(what, images, labels, loss=loss, optimizer=optimizer, held_out=held_out)  # type: ignore[arg-type]
-        found = _Opened(case=case)
+        found, facts = Opened(case=case), None
     else:
-        own = {"images": images, "labels": labels, "loss": loss, "optimizer": optimizer, "held_out": held_out}
-        _refuse_for_name([name for name, value in own.items() if value is not None])
-        with transfer_progress(Console(stderr=True)) as progress:
-            asked = TrainSpec(
-                source=_SOURCE if source is None else os.fspath(source),
-                weights="none",
-                seed=seed,
-                data_root=None if data_root is None else os.fspath(data_root),
-                device=device,
-            )
-            found = _named(what.path if isinstance(what, Run) else what, source is not None, asked, progress)
+        refuse_for_name(images=images, labels=labels, loss=loss, optimizer=optimizer, held_out=held_out)
+        seen = TrainSpec(
+            source=_SOURCE if source is None else os.fspath(source),
+            weights="none",
+            seed=seed,
+            data_root=None if data_root is None else os.fspath(data_root),
+            device=device,
+        )
+        found = _opened(what.path if isinstance(what, Run) else what, source is not None, seen)
+        facts = _facts(found)
     with diagnosis_progress() as told:
-        measurements = diagnosis.diagnose(found.case, only=only, run=found.facts, told=told)
+        measurements = diagnosis.diagnose(found.case, only=only, run=facts, told=told)
     if what_if:
         with remedies_progress() as tried:
-            rows = measured_variants(found.case, make=found.make, seed=seed, told=tried)
+            rows = measured_variants(found.case, make=_maker(found.plan), seed=seed, told=tried)
         findings = with_measured_remedies(measurements.findings, rows)
         measurements = replace(measurements, what_if=rows, findings=findings)
     measured = Diagnosed(measurements=measurements)
@@ -134,86 +107,20 @@ def diagnose(
         return measured.write(os.fspath(out))
     if found.run is not None:
         return measured.write_into(found.run.path)
-    return measured if found.page is None else measured.write(found.page)
+    return measured if isinstance(what, nn.Module) else measured.write(f"{found.case.name}-diagnosis.html")
 
 
-def _refuse_for_module(images: object, source: object) -> None:
-    if images is None:
-        raise BadSetting("a module needs inputs: residua.diagnose(module, images, labels)")
-    if source is not None:
-        raise BadSetting("a module is shown the images that are given with it; leave out source")
+def _opened(what: Any, sourced: bool, seen: TrainSpec) -> Opened:
+    asked = Asked(what=what, seen=seen, sourced=sourced, verb=_VERB, examples=_EXAMPLES, held_out=_HELD_OUT)
+    with transfer_progress(Console(stderr=True)) as progress:
+        return opened_by_name(asked, progress)
 
 
-def _refuse_for_name(given: Sequence[str]) -> None:
-    if given:
-        raise BadSetting(
-            f"{', '.join(given)} would be for a module: a run brings its own, and a network is shown source=…"
-        )
-
-
-def _named(what: Any, sourced: bool, asked: TrainSpec, progress: Progress) -> _Opened:
-    """Opens a run or a network by name."""
-    meant = subject(what)
-    if meant.image is not None:
-        if sourced:
-            raise BadSetting(f"{what} is a run and is diagnosed on its own images; leave out {asked.source}")
-        return _of_run(record.find(what), asked, progress)
-    page = Path(f"{meant.name}-diagnosis.html")
-    if isinstance(meant.network, nn.Module):
-        return _Opened(case=_of_module(meant, meant.network, asked, progress), page=page)
-    decided, remarks = _planned(replace(asked, network=meant.name if meant.has_name else meant.network), progress)
-    sitting = Sitting.begin(decided, ())
-    seen = f"{asked.source} was taken, for no images were named" if not sourced else f"it was shown {asked.source}"
-    size = "×".join(map(str, decided.inspection.image))
-    said = f"{meant.name} has not learned anything: its weights are drawn with seed {asked.seed}; {seen}, as {size}."
-    return _Opened(case=_case(sitting, meant.name, (said, *remarks), asked.seed), page=page, make=_maker(decided))
-
-
-def _planned(asked: TrainSpec, progress: Progress) -> tuple[Plan, tuple[str, ...]]:
-    """Returns what `residua train` would do; where images are too small for the network, they are enlarged."""
-    try:
-        return plan(asked, progress=progress), ()
-    except BadNetwork:
-        large = plan(replace(asked, image_size=_PHOTOGRAPH), progress=progress)
-        return large, (f"Images were enlarged to {_PHOTOGRAPH}×{_PHOTOGRAPH} pixels: it is not made for smaller ones.",)
-
-
-def _of_run(run: Record, asked: TrainSpec, progress: Progress) -> _Opened:
-    """Opens a run, whether it finished, was stopped or failed, with its network as far as it came."""
-    decided = fitting.planned(run, data_root=asked.data_root, progress=progress)
-    anywhere = replace(decided.recipe, compile=False, synchronised_norm=False)
-    decided = replace(decided, recipe=anywhere, device=machine.device(asked.device))
-    sitting = Sitting.begin(decided, ())
-    remarks = [_restored(run, sitting)]
-    if decided.dataset.validation is None:
-        remarks.append(
-            "The run holds no validation part out, and its test part is not for choosing: what wants unseen images was "
-            "measured on training images."
-        )
-    name = run.path.resolve().name
-    case = _case(sitting, name, remarks, asked.seed)
-    facts = replace(run_facts(run, decided), fitted=_fitted(case))
-    return _Opened(case=case, facts=facts, run=run, make=_maker(decided))
-
-
-def _restored(run: Record, sitting: Sitting) -> str:
-    """Gives the network the newest weights that the run kept, and says which these are.
-
-    Raises:
-        BadRun: If there are some, and all are damaged.
-    """
-    if run.status == "finished":
-        sitting.network.load_state_dict(artifact.load(run.model).network().state_dict())
-        return "The network is the run’s own, as it finished; it was shown its training images without augmentation."
-    if checkpoint.found(run.checkpoints):
-        passed_over = checkpoint.restore(sitting.state, run.checkpoints, sitting.plan.device)
-        step = sitting.state.position.total_steps
-        said = f"The run is {run.status}: its network is that of its newest checkpoint, after step {step:,}."
-        return f"{said} {passed_over}." if passed_over else said
-    started = run.read("run").get("start")
-    if started is not None:
-        raise BadSetting(f"{run.path} began with {started['weights']} and has no checkpoint yet; train a little more")
-    return f"The run is {run.status} and has no checkpoint: its network is as it began, before the first step."
+def _facts(found: Opened) -> RunFacts | None:
+    """Returns what a run's course tells, and how well it fits its images; None of what is no run."""
+    if found.run is None or found.plan is None:
+        return None
+    return replace(run_facts(found.run, found.plan), fitted=_fitted(found.case))
 
 
 def run_facts(run: Record, decided: Plan) -> RunFacts:
@@ -238,16 +145,6 @@ def run_facts(run: Record, decided: Plan) -> RunFacts:
     )
 
 
-def _case(sitting: Sitting, name: str, remarks: Sequence[str], seed: int) -> Case:
-    """Returns the case of a network of the library's with images of its plan, and the optimizer at its full rate."""
-    dataset, network = sitting.course.dataset, sitting.network.train()
-    optimizer = _at_full_rate(sitting.state.optimizer, sitting.plan)
-    images, labels = _drawn(dataset, dataset.train, _EXAMPLES, seed)
-    kept = None if dataset.validation is None else _drawn(dataset, dataset.validation, _HELD_OUT, seed)
-    case = opened(network, images, labels, optimizer=optimizer, held_out=kept, name=name)
-    return replace(case, remarks=(*case.remarks, *remarks))
-
-
 def _fitted(case: Case) -> float:
     """Returns the share of the examples that the network gets right in evaluation mode."""
     right = 0
@@ -259,63 +156,13 @@ def _fitted(case: Case) -> float:
     return right / len(case.examples)
 
 
-def _maker(decided: Plan) -> Make:
-    """Returns what makes a network's optimizer as the recipe does, at its full rate."""
+def _maker(decided: Plan | None) -> Make | None:
+    """Returns what makes a network's optimizer as the recipe does, at its full rate; None where there is no recipe."""
+    if decided is None:
+        return None
 
     def make(network: nn.Module) -> Optimizer:
         recipe = decided.recipe
-        return _at_full_rate(optimizer_for(network, recipe.optimizer, stage_decay=recipe.stage_decay), decided)
+        return at_full_rate(optimizer_for(network, recipe.optimizer, stage_decay=recipe.stage_decay), decided)
 
     return make
-
-
-def _at_full_rate(optimizer: Optimizer, decided: Plan) -> Optimizer:
-    """Gives every group the rate of the schedule's peak, and returns the optimizer."""
-    for group in optimizer.param_groups:
-        group["lr"] = decided.recipe.optimizer.learning_rate * group["rate_scale"]
-    return optimizer
-
-
-def _drawn(dataset: Dataset, part: Part, most: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Returns normalised images of a part with their labels, drawn without replacement; folders are sorted by class."""
-    room = _BYTES // (4 * part.images.shape[1:].numel())
-    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
-    places = order[: max(2, min(most, room))]
-    pixels = part.take(places)
-    return dataset.preprocessing.normalise(pixels), part.labels[places.to(part.labels.device)].to(pixels.device)
-
-
-def _of_module(meant: Subject, module: nn.Module, asked: TrainSpec, progress: Progress) -> Case:
-    """Returns the case of a factory's module, at the first size of images that it takes.
-
-    Raises:
-        BadNetwork: If it takes none.
-    """
-    first = next((one for one in module.modules() if isinstance(one, nn.Conv2d)), None)
-    elsewhere = "call residua.diagnose(module, images, labels) from Python with what it takes"
-    if first is None or first.in_channels not in (1, 3):
-        raise BadNetwork(f"{meant.name} has no convolution that reads grey or colour images; {elsewhere}")
-    said = ""
-    for side in _PHOTOGRAPH_SIDES if max(first.stride) > 1 else _SIDES:
-        dataset = sources.load(
-            DataSpec(source=asked.source, data_root=asked.data_root, image_size=side), progress=progress
-        )
-        images, labels = _drawn(dataset, dataset.train, _EXAMPLES, asked.seed)
-        images = _with_channels(images, first.in_channels)
-        kept = None if dataset.validation is None else _drawn(dataset, dataset.validation, _HELD_OUT, asked.seed)
-        unseen = None if kept is None else (_with_channels(kept[0], first.in_channels), kept[1])
-        try:
-            case = opened(module.to(machine.device(asked.device)), images, labels, held_out=unseen, name=meant.name)
-        except BadNetwork as error:
-            said = str(error)
-            continue
-        size = "×".join(map(str, images.shape[1:]))
-        remark = f"It was shown {asked.source}, as {size}: the first size tried that it takes."
-        return replace(case, remarks=(*case.remarks, remark))
-    raise BadNetwork(f"{meant.name} takes images of no size that was tried ({said}); {elsewhere}")
-
-
-def _with_channels(images: Tensor, channels: int) -> Tensor:
-    if images.shape[1] == channels:
-        return images
-    return images.expand(-1, channels, -1, -1) if images.shape[1] == 1 else images.mean(1, keepdim=True)

@@ -19,6 +19,7 @@ PUBLIC = {
     "feature_maps",
     "find_learning_rate",
     "inspect",
+    "landscape",
     "load",
     "list_networks",
     "predict",

@@ -34,6 +34,9 @@ def smaller(command: str) -> list[str]:
     words = [word for word in words if word != "--open"]
     if words[0] == "diagnose" and "--only" not in words:
         words += ["--only", "gradients,first_step"]
+    if words[0] == "landscape":
+        words = [{"resnet20": "resnet8"}.get(word, word) for word in words if word != "--twin"]
+        words += ["--images", "8", *([] if "--steps" in words else ["--steps", "3"])]
     if words[0] != "train" or "--resume" in words:
         return words
     for option, value in (("--minutes", "0.05"), ("--epochs", "1")):

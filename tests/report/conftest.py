@@ -85,7 +85,8 @@ def browser() -> Iterator[Browser]:
         if found is None:
             missing = "no Chromium: `playwright install chromium` installs one"
             pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        software = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        flags = ["--no-sandbox", *software, "--disable-background-networking", "--disable-component-update"]
         launched = playwright.chromium.launch(executable_path=found, args=flags)
         yield launched
         launched.close()

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_a_process_of_this_machine_that_lives_is_waited_for(tmp_path: Path):
 def test_another_machine_is_believed_while_its_lease_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Its clock is not asked: what counts is when this process saw a change, by this process's own clock."""
     now = 0.0
-    monkeypatch.setattr(lease.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     path = leave(tmp_path, "a.0", host="elsewhere", process=1)
     os.utime(path, (0, 0))
     leases = Leases(tmp_path)

@@ -42,10 +42,9 @@ def test_what_diverged_is_not_tried_again_and_what_failed_otherwise_is(tmp_path:
 
 def test_a_bug_keeps_its_name_and_its_traceback(tmp_path: Path):
     store = Store(tmp_path)
-    try:
+    with pytest.raises(KeyError) as caught:
         {}["x"]
-    except KeyError as error:
-        failure = store.fail("a", error, measure="m")
+    failure = store.fail("a", caught.value, measure="m")
     assert (failure.error, failure.measure) == ("KeyError: 'x'", "m")
     assert "test_a_bug_keeps_its_name" in (tmp_path / "failures" / "a.json").read_text()
 

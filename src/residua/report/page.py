@@ -69,6 +69,7 @@ def environment() -> Environment:
         diagnosis_css=_css("diagnosis.css"),
         study_css=_css("study.css"),
         studies_css=_css("studies.css"),
+        landscape_css=_css("landscape.css"),
         numbers=numbers,
         statements=statements,
         tables=tables,

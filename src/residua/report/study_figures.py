@@ -66,8 +66,9 @@ def write_figures(folder: Path, results: Results, language: Language = "en") -> 
             files.write(stem.with_suffix(".svg"), to_svg(drawn))
         if language == "zh" and font is None:
             drawn = _titled(spec, results, "en")
-        for text in drawn.findobj(Text) if font else ():
-            text.set_fontfamily([FONT, font])
+        if font is not None:
+            for text in drawn.findobj(Text):
+                text.set_fontfamily([FONT, font])
         files.write(stem.with_suffix(".png"), to_png(drawn))
         written += [stem.with_suffix(".svg"), stem.with_suffix(".png")]
     return tuple(written)

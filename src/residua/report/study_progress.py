@@ -114,14 +114,14 @@ def study_progress(
 
 def answer(results: Results, language: Language) -> str:
     """Returns what a study says in the end: each claim with its verdict, what failed, what to run next."""
-    lines = [said(results.study.question, language), ""]
+    lines = [*_wrapped(said(results.study.question, language), 0), ""]
     for card in claim_cards(results, language):
-        lines += [f"{card.mark.sign} {card.says}", *_indented(card.sentence), ""]
+        lines += [*_wrapped(f"{card.mark.sign} {card.says}", 0), *_wrapped(card.sentence, 2), ""]
     lines += [f"{trial} failed: {error}" for trial, error in results.failures.items()]
     larger = dict.fromkeys(one.needs for one in results.verdicts if one.needs)
     lines += [f"next: residua study {results.study.name} --scale {scale}" for scale in larger]
     return "\n".join(lines).rstrip()
 
 
-def _indented(text: str) -> list[str]:
-    return textwrap.wrap(text, 80, initial_indent="  ", subsequent_indent="  ")
+def _wrapped(text: str, indent: int) -> list[str]:
+    return textwrap.wrap(text, 80, initial_indent=" " * indent, subsequent_indent=" " * max(2, indent))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -35,8 +36,8 @@ def surfaces(spec: FigureSpec, results: Results, language: Language) -> Figure:
     scale = LogNorm(float(known.min()), max(float(known.max()), float(known.min()) * 1.01))
     panels = figure.subplots(1, len(found), squeeze=False, sharey=True)[0]
     for axes, (name, grid) in zip(panels, found.items(), strict=True):
-        drawn = _panel(axes, name, grid, scale)
-    bar = figure.colorbar(drawn, ax=list(panels), shrink=0.85, pad=0.02)
+        _panel(axes, name, grid, scale)
+    bar = figure.colorbar(ScalarMappable(scale, COLOURS), ax=list(panels), shrink=0.85, pad=0.02)
     bar.set_label(said(spec.y, language), color=PALETTE["soft"], fontsize=9)
     bar.ax.tick_params(colors=PALETTE["soft"], labelsize=8)
     return figure
@@ -61,13 +62,12 @@ def _grid(rows: Mapping[float, Mapping[float, float]]) -> Grid:
     return np.array(alphas), np.array(betas), losses
 
 
-def _panel(axes: Axes, name: str, grid: Grid, scale: LogNorm):
+def _panel(axes: Axes, name: str, grid: Grid, scale: LogNorm) -> None:
     alphas, betas, losses = grid
     dress(axes, name)
     axes.yaxis.grid(visible=False)
     axes.set_aspect("equal")
-    drawn = axes.pcolormesh(alphas, betas, np.ma.masked_invalid(losses), norm=scale, cmap=COLOURS, shading="nearest")
+    axes.pcolormesh(alphas, betas, np.ma.masked_invalid(losses), norm=scale, cmap=COLOURS, shading="nearest")
     if min(losses.shape) > 1:
         levels = np.geomspace(scale.vmin or 1, scale.vmax or 1, _LEVELS)
         axes.contour(alphas, betas, losses, levels=levels, colors=PALETTE["paper"], linewidths=0.5, alpha=0.7)
-    return drawn

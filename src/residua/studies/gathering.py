@@ -85,16 +85,16 @@ def _row(arm: Arm, seed: int, one: Assignment | None, store: Store, measures: tu
     run, decided = store.trial(one.address), one.decided
     ended = len(made) == len(measures) and (trained or not one.trains)
     sizes = None if decided is None else decided.inspection
-    training = decided is not None and one.trains
+    training = decided if one.trains else None
     return TrialRow(
         arm=arm.name,
         seed=seed,
         status="failed" if failure else "finished" if ended else "open",
         address=one.address,
-        learning_rate=decided.recipe.optimizer.learning_rate if training else None,
-        epochs=decided.epochs if training else None,
-        recipe=decided.recipe.name if training else "",
-        precision=decided.precision if training else "",
+        learning_rate=None if training is None else training.recipe.optimizer.learning_rate,
+        epochs=None if training is None else training.epochs,
+        recipe="" if training is None else training.recipe.name,
+        precision="" if training is None else training.precision,
         threads=run.read("environment")["threads"] if trained else None,
         parameters=None if sizes is None else sizes.parameters,
         multiply_adds=None if sizes is None else sizes.multiply_adds,

@@ -7,9 +7,10 @@ from typing import Protocol, final, runtime_checkable
 
 from residua.errors import BadRun, BadSetting, Interrupted
 from residua.studies import performing
+from residua.studies.choice_of_rate import GRID_SEED
 from residua.studies.gathering import gather
 from residua.studies.results import Results
-from residua.studies.schedule import GRID_SEED, Assignment, Schedule
+from residua.studies.schedule import Assignment, Schedule
 from residua.studies.store import Store
 
 STOPPED = "stopped; what has finished is kept, and so is how far the trial under way has come"

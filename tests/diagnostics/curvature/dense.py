@@ -74,6 +74,8 @@ def whole_hessian(case: Case) -> Tensor:
 class Quadratic(nn.Module):
     """½ θᵀAθ, with ∇²L = A at every θ; its inputs count nothing."""
 
+    matrix: Tensor
+
     def __init__(self, matrix: Tensor) -> None:
         super().__init__()
         self.theta = nn.Parameter(drawn(len(matrix), seed=5).to(matrix))

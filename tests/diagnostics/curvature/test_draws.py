@@ -4,7 +4,6 @@ import pytest
 import torch
 from tests.diagnostics.curvature.dense import images_case
 
-from residua.diagnostics.curvature import draws as draws_file
 from residua.diagnostics.curvature.draws import SECONDS, drawn, planned, seconds_of_an_image
 
 
@@ -56,5 +55,5 @@ def test_all_images_are_one_draw_and_it_is_said():
 
 def test_the_pace_is_of_a_product_of_few_images(monkeypatch):
     times = iter([10.0, 12.0])
-    monkeypatch.setattr(draws_file.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr("residua.diagnostics.curvature.draws.time.perf_counter", lambda: next(times))
     assert seconds_of_an_image(images_case(count=60), policy="frozen", way="forward") == 2.0 / 32

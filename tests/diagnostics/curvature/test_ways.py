@@ -47,8 +47,31 @@ class Once(ByHand):
         return 3 * x**2 * gradients[0]
 
 
+class Wrong(torch.autograd.Function):
+    """The same in the newer form, with a forward derivative, and a backward that is no derivative: 2x² for 3x²."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return 2 * x**2 * gradients[0]
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return 3 * x**2 * tangents[0]
+
+
 class Net(nn.Module):
-    def __init__(self, function: type[ByHand] | None) -> None:
+    def __init__(self, function: type[torch.autograd.Function] | None) -> None:
         super().__init__()
         self.first, self.head, self.function = nn.Linear(5, 6), nn.Linear(6, 3), function
         initialised(self.double())
@@ -91,11 +114,11 @@ def test_recurrent_layers_and_attention_have_products():
     attention = opened(Sequence(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)).eval(), x, torch.arange(4) % 3)
     assert way_of(recurrent) == "reverse"
     assert way_of(attention) == "forward"
-    for case, way in ((recurrent, "reverse"), (attention, "forward")):
+    for case in (recurrent, attention):
         v = drawn(sum(one.numel() for one in case.module.parameters()), seed=2).float()
         with sdpa_kernel(SDPBackend.MATH):
             expected = twice_backward(case, v)
-        with products_of(case, case.examples, way=way) as product:
+        with products_of(case, case.examples, way=way_of(case)) as product:
             torch.testing.assert_close(product(v), expected, rtol=1e-3, atol=1e-4)
 
 
@@ -115,6 +138,11 @@ def test_a_second_derivative_that_is_lost_is_refused_in_one_line(function, linea
     with pytest.raises(BadNetwork, match="second derivative") as told:
         way_of(vectors(Net(function), linear=linear))
     assert "\n" not in str(told.value)
+
+
+def test_products_that_are_not_symmetric_are_refused():
+    with pytest.raises(BadNetwork, match="uᵀHv and vᵀHu differ"):
+        way_of(vectors(Net(Wrong)))
 
 
 def test_a_module_that_reads_copies_of_its_weights_is_refused():

@@ -101,6 +101,9 @@ def test_a_point_whose_loss_is_no_number_has_no_curvature():
     assert np.isfinite(found.xx[:, 0]).all()
     np.testing.assert_array_equal(found.xx[:, 1], [nan, nan])
     np.testing.assert_array_equal(found.lowest[:, 1], [nan, nan])
+    steep = quadratic_case(1e300 * torch.eye(2, dtype=torch.float64))
+    wide = grid(direction(torch.full((2,), 1e10)), direction(torch.ones(2)), (0.0, 1.0), (0.0, 1.0))
+    assert np.isnan(plane_of(steep, wide, every=1).xx).all()  # an infinite one
 
 
 def test_a_line_and_a_step_below_one_are_refused():

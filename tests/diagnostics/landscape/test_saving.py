@@ -12,8 +12,9 @@ import torch
 from tests.diagnostics.landscape.surveyed import direction, line, normal, plane
 from torch import nn
 
+from residua import machine
 from residua.diagnostics.case import Case, opened
-from residua.diagnostics.landscape import evaluating, saving
+from residua.diagnostics.landscape import saving
 from residua.diagnostics.landscape.grid import Axis, Grid, coarse_to_fine
 from residua.diagnostics.landscape.surface import Surface
 from residua.diagnostics.landscape.survey import survey
@@ -254,7 +255,7 @@ def test_how_far_a_map_is_from_float32_is_of_the_cells_that_are_numbers_in_both(
 
 
 def test_cells_that_were_computed_in_float32_too_survive_a_stop(tmp_path: Path):
-    if evaluating.machine.has_bfloat16(torch.device("cpu")):
+    if machine.has_bfloat16(torch.device("cpu")):
         module = linear().float()
         case = opened(module, normal(8, 6).float(), LABELS)
         grid, store = plane(module), tmp_path / "s.npz"

@@ -130,11 +130,10 @@ def curvature(
     count, found = _Count(told, plan.products), []
     for index, examples in enumerate(drawn(case.examples, plan, seed)):
         with products_of(case, examples, policy=policy, way=way) as products:
-            parameters, product = len(products.centre), count.of(products)
-            found.append(_measured(products, product, top, seed=seed + index, with_density=index == 0))
+            found.append(_measured(products, count.of(products), top, seed=seed + index, with_density=index == 0))
     return Curvature(
         name=case.name,
-        parameters=parameters,
+        parameters=sum(one.numel() for one in case.module.parameters() if one.requires_grad),
         images=plan.images,
         draws=plan.draws,
         policy=policy,

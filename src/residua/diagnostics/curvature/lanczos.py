@@ -84,7 +84,6 @@ def lanczos(
         following = _orthogonal(image, basis[: j + 1])
         beside.append(float(following.norm()))
         if beside[j] <= _ENDS[start.dtype] * max(map(abs, diagonal + beside)):
-            beside[j] = 0.0
             following = _orthogonal(torch.randn(len(start), generator=generator).to(start), basis[: j + 1])
         if enough is not None and (j + 1) % _EVERY == 0 and enough(_krylov(basis, diagonal, beside)):
             break
