@@ -10,7 +10,7 @@ from residua.studies.measures.course import COURSE
 from residua.studies.measures.curvature import CURVATURE
 
 _DECIDES = ("sharper", "trace", "deeper_is_sharper")
-_MINUTES: dict[Scale, float] = {"quick": 2.2, "laptop": 5.2, "paper": 138.0}
+_MINUTES: dict[Scale, float] = {"quick": 2.3, "laptop": 5.5, "paper": 148.0}
 """Of the Hessians alone: processor time measured at quick, times the multiply-adds of an image and the trials."""
 _TWOFOLD = Text(
     "Twofold: two draws of one network's images may differ as much.",
