@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from residua.report.study_surface import as_series
 from residua.studies.choice_of_rate import Choice, Tried
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, Budget, FigureSpec, Study
 from residua.studies.judging import judge_all
+from residua.studies.measures.landscape import as_series
 from residua.studies.results import Results, TrialRow
 
 ARMS = tuple(
@@ -182,8 +182,8 @@ def _series(arm: Arm, numbers: dict[str, float], random_: random.Random) -> dict
 
     surface = {}
     if arm.x in (20, 56):
-        axis = np.linspace(-1, 1, 15)
+        axis = np.linspace(-1, 1, 15).tolist()
         rough = 1.5 if arm.group == "plain" else 0.1
         losses = [[0.05 + 3 * hypot(a, b) ** 2 + rough * (1 - cos(9 * a) * cos(9 * b)) for a in axis] for b in axis]
-        surface = as_series("surface", axis, axis, np.array(losses)).series
+        surface = as_series("surface", axis, axis, losses)
     return {"train_loss": falling(numbers["train_loss"]), "test_loss": falling(numbers["test_loss"]), **surface}

@@ -1,10 +1,10 @@
 """The arms' loss surfaces side by side on one logarithmic scale (Li et al. 2018, Fig. 1).
 
-A measure gives a surface as series, one a row: ``NAME β`` holds the points (α, loss) at that β.
+A measure gives a surface as series, one a row: ``NAME β`` holds the points (α, loss) at that β
+(`residua.studies.measures.landscape.as_series`).
 """
 
 from collections.abc import Mapping
-from math import isfinite
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +16,6 @@ from residua.report.study_words import Language, said
 from residua.report.style import PALETTE, dress, new_figure
 from residua.studies.design import FigureSpec
 from residua.studies.results import Results
-from residua.studies.trial import Measurement
 
 COLOURS = "cividis"
 """Even in lightness, and the same to who cannot tell red from green."""
@@ -46,19 +45,6 @@ def surfaces(spec: FigureSpec, results: Results, language: Language) -> Figure:
 
 Grid = tuple[np.ndarray, np.ndarray, np.ndarray]
 """α [a], β [b] and the losses [b, a]."""
-
-
-def as_series(quantity: str, alphas: np.ndarray, betas: np.ndarray, losses: np.ndarray) -> Measurement:
-    """Returns a surface as a measure gives it; cells that are not finite are left out."""
-    rows = zip(betas.tolist(), losses.tolist(), strict=True)
-    return Measurement(
-        series={
-            f"{quantity} {beta!r}": tuple(
-                (alpha, loss) for alpha, loss in zip(alphas.tolist(), row, strict=True) if isfinite(loss)
-            )
-            for beta, row in rows
-        }
-    )
 
 
 def _first(spec: FigureSpec, results: Results, arm: str) -> Grid | None:
