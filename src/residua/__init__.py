@@ -28,6 +28,7 @@ __all__ = [
     "predict",
     "pretrained",
     "resume",
+    "study",
     "train",
     "watch",
     "write_report",
@@ -38,6 +39,7 @@ _HOMES = {
     "Run": "residua.runs",
     "ResiduaError": "residua.errors",
     "diagnose": "residua.diagnoses",
+    "study": "residua.studying",
     **dict.fromkeys(("build", "list_networks", "pretrained"), "residua.models"),
     **dict.fromkeys(("draw_features", "draw_network", "feature_maps", "inspect"), "residua.views"),
     "watch": "residua.watching",
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from residua.models import pretrained as pretrained
     from residua.networks.spec import NetworkSpec as NetworkSpec
     from residua.runs import Run as Run
+    from residua.studying import study as study
     from residua.verbs import deepen as deepen
     from residua.verbs import download as download
     from residua.verbs import evaluate as evaluate

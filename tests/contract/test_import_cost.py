@@ -16,6 +16,7 @@ HEAVY = ("torch", "numpy", "matplotlib", "sklearn", "PIL", "httpx", "rich", "jin
         "import sys; sys.argv = ['residua', 'train', '--help']; from residua.cli import main; main()",
         "import sys; sys.argv = ['residua', 'inspect', '--help']; from residua.cli import main; main()",
         "import sys; sys.argv = ['residua', 'diagnose', '--help']; from residua.cli import main; main()",
+        "import sys; sys.argv = ['residua', 'study', '--help']; from residua.cli import main; main()",
     ],
 )
 def test_help_imports_nothing_heavy(statement: str):

@@ -25,6 +25,7 @@ PUBLIC = {
     "pretrained",
     "write_report",
     "resume",
+    "study",
     "train",
     "watch",
 }

@@ -14,6 +14,7 @@ _COMMANDS = {
     "predict": "Say what is on images, with a trained network.",
     "evaluate": "Measure a trained network on its own held-out images or on others.",
     "diagnose": "Say why a network learns or not: findings, figures and remedies.",
+    "study": "Put published claims to the test: trials, statistics, a verdict.",
     "report": "Draw a run's report again.",
     "networks": "List the networks that have a name.",
     "inspect": "Show a network's shapes, parameters, multiply-adds and receptive field.",

@@ -49,6 +49,22 @@ def from_file(factory: str) -> NetworkSpec | nn.Module:
     return made
 
 
+def from_file_named(path: Path, name: str) -> Any:
+    """Returns what a user's file calls ``name``; the file is run as code.
+
+    Raises:
+        BadSetting: If there is no such file or name, or if the file fails; each in one line with the next step.
+    """
+    path = path.expanduser()
+    if not path.is_file():
+        raise BadSetting(f"there is no file {path}; check the path")
+    with _importable(path.resolve().parent):
+        module = _module(path)
+    if not hasattr(module, name):
+        raise BadSetting(f"{path} defines no {name}; write `{name} = …` in it")
+    return getattr(module, name)
+
+
 def _module(path: Path) -> ModuleType:
     """Runs the file anew and returns its module, which stays known so that its classes can look themselves up."""
     name = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"

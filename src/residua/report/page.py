@@ -67,6 +67,8 @@ def environment() -> Environment:
         card_css=_css("card.css"),
         features_css=_css("features.css"),
         diagnosis_css=_css("diagnosis.css"),
+        study_css=_css("study.css"),
+        studies_css=_css("studies.css"),
         numbers=numbers,
         statements=statements,
         tables=tables,

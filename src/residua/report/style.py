@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont
+from matplotlib.font_manager import findfont, fontManager
 from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import MaxNLocator
 
@@ -25,9 +25,26 @@ PALETTE = {
     "train": "#2463ab",
     "held": "#b4530a",
     "fill": "#9dbfe3",
+    "third": "#2b7348",
+    "fourth": "#8b3f9e",
+    "fifth": "#7a5c00",
+    "sixth": "#0b6b75",
     "paper": "#fefefe",
 }
 """Colours by what they mean; a page replaces each by its variable ``--figure-NAME``."""
+HAN_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "Source Han Sans CN",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Microsoft YaHei",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "SimHei",
+)
+"""Have the glyphs that `FONT` lacks for Chinese; each system has its own, or none."""
 _PNG_DOTS_PER_INCH = 200
 _DRAWN_TEXT: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "residua", "font.family": FONT}
 
@@ -100,6 +117,12 @@ def can_draw(texts: Sequence[str]) -> bool:
 @cache
 def _glyphs() -> frozenset[int]:
     return frozenset(FT2Font(findfont(FONT)).get_charmap())
+
+
+def han_font() -> str | None:
+    """Returns an installed font that can draw Chinese; None where there is none."""
+    installed = {font.name for font in fontManager.ttflist}
+    return next((name for name in HAN_FONTS if name in installed), None)
 
 
 def _quoted(text: str) -> str:

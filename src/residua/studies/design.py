@@ -1,8 +1,10 @@
 """What is run for a claim: arms, seeds, budget, and the figure, as data."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, final
+
+from torch import nn
 
 from residua.networks.spec import NetworkSpec
 from residua.studies.claim import Claim, Text
@@ -19,14 +21,17 @@ class Arm:
 
     name: str
     """Short, for tables and legends: ``plain-56``."""
-    network: str | NetworkSpec
-    """Catalogue name, ``path.py:factory`` or specification."""
+    network: str | NetworkSpec | Callable[[int], nn.Module]
+    """Catalogue name, ``path.py:factory`` or specification. Where nothing is trained also what makes a module of a
+    seed: a function of a module's own level, or a frozen dataclass that can be called, whose fields then tell one
+    network from another."""
     settings: tuple[str, ...] = ()
     """``name=value`` as `residua train --set` takes them, after those of the budget."""
     begins: str | None = None
     """The arm of the same seed whose trained weights it starts from."""
-    deepen: tuple[int, int] | None = None
-    """Stage and number of identity blocks that are added to these weights."""
+    deepen: tuple[tuple[int, int], ...] = ()
+    """Stages, each with the number of identity blocks that are added to these weights there; ``network`` is what that
+    makes of it."""
     epochs: int | None = None
     """Instead of the budget's."""
     group: str = ""
@@ -74,6 +79,8 @@ class FigureSpec:
     """Drawn dashed beside it, such as the test error beside the training error."""
     prediction: str = ""
     """Of the numbers or series: what theory says, drawn as a thin line."""
+    published: Mapping[str, float] = field(default_factory=dict)
+    """For ``intervals``: the source's own number of an arm, by the arm's name, drawn as an open diamond."""
     log_y: bool = False
     log_x: bool = False
 

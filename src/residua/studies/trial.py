@@ -34,6 +34,10 @@ class Trial:
     """Makes a case of the network with so many training images, and as many held-out ones where there are."""
     run: Record | None
     """None where nothing was trained."""
+    beginning: Callable[[], nn.Module] | None = None
+    """Makes the network as it was before its first step: drawn by the seed, or deepened from another trial's."""
+    begins: "Trial | None" = None
+    """The trial that it started from."""
 
 
 @final
@@ -45,3 +49,6 @@ class Measure:
     function: Callable[[Trial], Measurement]
     version: int = 1
     """Raised when its numbers change their meaning, so that kept ones are measured anew."""
+    diverged: Mapping[str, float] = field(default_factory=dict)
+    """Its numbers of a trial whose loss stopped being one, such as ``train_loss`` = ∞; those that are missing here
+    nobody knows then."""

@@ -1,6 +1,7 @@
 """From what a user asked to all that is decided before the first step; every refusal comes from here."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -146,8 +147,18 @@ class Plan:
         return min(self.dataset.preprocessing.image_size)
 
 
-def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
+def plan(
+    asked: TrainSpec,
+    *,
+    progress: sources.Progress | None = None,
+    load: Callable[..., Dataset] = sources.load,
+) -> Plan:
     """Reads the data and decides everything else.
+
+    Args:
+        asked: What a user asks.
+        progress: Is told of downloads and decoding.
+        load: Reads the data as `residua.data.sources.load` does; who plans many runs may keep what it read.
 
     Raises:
         BadSetting: If a name, an option or a ``--set`` is not allowed.
@@ -163,7 +174,7 @@ def plan(asked: TrainSpec, *, progress: sources.Progress | None = None) -> Plan:
     precision = machine.precision(base.precision, device)
     if isinstance(asked.network, str):
         catalogue.specification(asked.network)
-    dataset = sources.load(_data_spec(asked, base, settings["data"]), progress=progress)
+    dataset = load(_data_spec(asked, base, settings["data"]), progress=progress)
     if asked.network is not None:
         refusals.require_fit(asked, _specification(asked.network, dataset, settings["network"]), dataset)
     processor: Processor = "gpu" if device.type == "cuda" else "bfloat16" if precision == "bfloat16" else "float32"

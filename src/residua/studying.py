@@ -1,0 +1,324 @@
+"""The public verb that puts claims to the test, and the list of what there is to test."""
+
+import contextlib
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from residua import files, machine
+from residua.errors import BadSetting, Interrupted, unknown
+from residua.report.numbers import duration
+from residua.report.study_index import write_index
+from residua.report.study_page import Progress, write_page
+from residua.report.study_progress import StudyProgress, study_progress
+from residua.report.study_words import Language, language_named
+from residua.report.study_words import said as in_language
+from residua.studies import catalogue, runner, studyfile, workers
+from residua.studies.claim import Verdict
+from residua.studies.design import SCALES, Scale, Study
+from residua.studies.gathering import gather, not_run
+from residua.studies.judging import first_scale
+from residua.studies.results import Results
+from residua.studies.runner import Share
+from residua.studies.schedule import Place, Schedule
+from residua.studies.sentences import sentence
+from residua.studies.store import DEFAULT, Store
+from residua.studies.workers import Orders
+
+_MOST_WORKERS = 8
+"""Unless asked otherwise: each holds the images and a network."""
+_REDRAWN_AFTER_SECONDS = 30.0
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Studied:
+    """What a study found, and the page that shows it."""
+
+    results: Results
+    page: Path
+    language: Language = "en"
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Returns the verdicts, one a claim."""
+        return self.results.verdicts
+
+    @property
+    def says(self) -> str:
+        """Says each claim and its verdict, and what failed."""
+        lines = [in_language(self.results.study.question, self.language)]
+        for claim, verdict in zip(self.results.study.claims, self.verdicts, strict=True):
+            said = in_language(sentence(claim, verdict), self.language)
+            lines.append(f"  {claim.name}: {in_language(claim.says, self.language)}\n    {said}")
+        lines += [f"  {name} failed: {error}" for name, error in self.results.failures.items()]
+        return "\n".join(lines)
+
+    def agrees(self, expected: str) -> bool:
+        """Says whether every claim that this scale decides has the expected verdict, and there is one."""
+        decided = [one.answer for one in self.verdicts if one.claim in self.results.budget.decides]
+        return bool(decided) and all(answer == expected for answer in decided)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A study as the list has it."""
+
+    name: str
+    study: Study
+
+    @property
+    def minutes(self) -> dict[Scale, float]:
+        """Returns the time of each scale on two cores."""
+        return {one: self.study.budgets[one].minutes for one in SCALES if one in self.study.budgets}
+
+    @property
+    def decides(self) -> dict[str, Scale | None]:
+        """Returns the first scale that can decide each claim."""
+        return {claim.name: first_scale(self.study, claim.name) for claim in self.study.claims}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """How studies are to be run and shown."""
+
+    scale: Scale
+    seeds: int | None
+    workers: int | None
+    share: Share
+    store: Store
+    out: Path
+    language: Language
+    place: Place
+
+
+def study(
+    what: str | os.PathLike[str] | Study,
+    *,
+    scale: str = "quick",
+    seeds: int | None = None,
+    workers: int | None = None,
+    part: str = "1/1",
+    store: str | os.PathLike[str] = DEFAULT,
+    out: str | os.PathLike[str] | None = None,
+    language: str = "en",
+    data_root: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+) -> Studied:
+    """Runs a study, as far as its trials are not kept from before, and returns its verdicts with a page.
+
+    What was stopped or killed goes on where it was. The page is drawn anew while trials end.
+
+    Args:
+        what: A study by name (`residua study` lists them), a Python file that defines ``STUDY``, or a study.
+        scale: ``quick``, ``laptop`` or ``paper``.
+        seeds: How many; None takes the budget's.
+        workers: Processes that run trials at once, each with its part of the cores; None takes one a core (8 at most),
+            and one on a GPU or where nothing is trained.
+        part: ``I/N``: this process's share of the trials, for several jobs that share ``store``.
+        store: Folder of the trials, shared by all studies.
+        out: Folder of the page; None is ``pages`` in the store.
+        language: Of the page: ``en`` or ``zh``.
+        data_root: Folder of the named sets; None follows ``RESIDUA_DATA``.
+        device: ``auto``, ``cpu``, ``cuda``, …
+
+    Raises:
+        BadSetting: If there is no such study or scale, or the study contradicts itself.
+        Interrupted: If the user asked to stop; what has finished is kept.
+    """
+    asked = _asked(scale, seeds, workers, part, store, out, language, data_root, device)
+    found, file = _meant(what)
+    command = _command(found.name if file is None else str(file), asked)
+    return _studied(found, asked, command, file=file)
+
+
+def study_all(**options: Any) -> tuple[Studied, ...]:
+    """Runs every study of the catalogue at one scale, and writes the page of all (``index.html``) anew after each.
+
+    What the scale cannot decide is not run, and the page says which one can.
+
+    Args:
+        options: Those of `study`.
+    """
+    defaults: dict[str, Any] = {
+        "scale": "quick",
+        "seeds": None,
+        "workers": None,
+        "part": "1/1",
+        "store": DEFAULT,
+        "out": None,
+        "language": "en",
+        "data_root": None,
+        "device": "auto",
+    }
+    asked = _asked(**{**defaults, **options})
+    done: list[Studied] = []
+    for name in catalogue.names():
+        done.append(_studied(catalogue.study(name), asked, _command(name, asked)))
+        write_index(asked.out, [one.results for one in done], asked.language, command=_command("--all", asked))
+    return tuple(done)
+
+
+def listed() -> tuple[Listed, ...]:
+    """Returns the studies of the catalogue, in its order."""
+    return tuple(Listed(name=name, study=catalogue.study(name)) for name in catalogue.names())
+
+
+def _asked(
+    scale: str,
+    seeds: int | None,
+    workers: int | None,
+    part: str,
+    store: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None,
+    language: str,
+    data_root: str | os.PathLike[str] | None,
+    device: str,
+) -> _Asked:
+    if scale not in SCALES:
+        raise BadSetting(unknown("scale", scale, SCALES))
+    for name, number in (("seeds", seeds), ("workers", workers)):
+        if number is not None and number < 1:
+            raise BadSetting(f"--{name} is {number}; give 1 or more")
+    kept = Store(Path(store).expanduser())
+    return _Asked(
+        scale=scale,
+        seeds=seeds,
+        workers=workers,
+        share=_share(part),
+        store=kept,
+        out=kept.path / "pages" if out is None else Path(out).expanduser(),
+        language=language_named(language),
+        place=Place(data_root=None if data_root is None else os.fspath(data_root), device=device),
+    )
+
+
+def _share(part: str) -> Share:
+    index, _, of = part.partition("/")
+    if not (index.isdecimal() and of.isdecimal()):
+        raise BadSetting(f"--part is {part!r}; give I/N, such as 1/4 for the first of four jobs")
+    return Share(index=int(index), of=int(of))
+
+
+def _meant(what: str | os.PathLike[str] | Study) -> tuple[Study, Path | None]:
+    """Returns the study that is meant, and the file that it comes from, where it is a user's."""
+    if isinstance(what, Study):
+        return what, None
+    text = os.fspath(what)
+    if text.endswith(".py"):
+        return studyfile.study(text), Path(text)
+    return catalogue.study(text), None
+
+
+def _studied(found: Study, asked: _Asked, command: str, *, file: Path | None = None) -> Studied:
+    budget = found.budgets.get(asked.scale)
+    if budget is None or not budget.decides:
+        results = not_run(found, asked.scale)
+        return Studied(results=results, page=_drawn(results, asked, command), language=asked.language)
+    machine.prepare_process()
+    schedule = Schedule(found, asked.scale, seeds=asked.seeds, store=asked.store, place=asked.place)
+    with _Telling(schedule, asked, command) as told:
+        try:
+            results = _run(schedule, asked, told, file)
+        except Interrupted as stopped:
+            raise Interrupted(f"{stopped}; go on with: {command}") from None
+    page = _drawn(results, asked, command)
+    files.write_json(asked.out / f"{found.name}-{asked.scale}.json", results.to_json())
+    return Studied(results=results, page=page, language=asked.language)
+
+
+def _run(schedule: Schedule, asked: _Asked, told: "_Telling", file: Path | None) -> Results:
+    count = asked.workers or _usual_workers(schedule)
+    if count == 1:
+        return runner.run(schedule, asked.store, share=asked.share, told=told)
+    orders = Orders(
+        study=schedule.study,
+        scale=schedule.scale,
+        seeds=asked.seeds,
+        store=asked.store.path,
+        place=asked.place,
+        share=asked.share,
+        threads=max(1, machine.cores() // count),
+    )
+    return workers.run(orders, count, file=file, told=told)
+
+
+def _usual_workers(schedule: Schedule) -> int:
+    """Returns how many processes a study takes unless asked otherwise: small networks compute fastest on one core."""
+    if machine.device(schedule.place.device).type == "cuda" or not schedule.trains:
+        return 1
+    importable = all(one.function.__module__ != "__main__" for one in schedule.study.measures)
+    return min(machine.cores(), _MOST_WORKERS, len(schedule.pairs)) if importable else 1
+
+
+def _drawn(results: Results, asked: _Asked, command: str) -> Path:
+    """Writes the page, complete or as far as other processes have come."""
+    progress = None
+    if not results.is_complete:
+        done = sum(one.status != "open" for one in results.trials)
+        progress = Progress(done=done, trials=len(results.trials), left="other processes are at the rest")
+    return write_page(asked.out, results, asked.language, command=command, progress=progress)
+
+
+def _command(what: str, asked: _Asked) -> str:
+    """Returns the command line that runs a study again."""
+    words = ["residua", "study", what, "--scale", asked.scale]
+    words += [] if asked.seeds is None else ["--seeds", str(asked.seeds)]
+    words += [] if asked.share == Share() else ["--part", f"{asked.share.index}/{asked.share.of}"]
+    words += [] if asked.store.path == DEFAULT else ["--store", str(asked.store.path)]
+    return shlex.join(words)
+
+
+@final
+class _Telling:
+    """Passes what a study's runner tells on to the terminal, and draws the page anew while trials end."""
+
+    def __init__(self, schedule: Schedule, asked: _Asked, command: str) -> None:
+        self._schedule, self._asked, self._command = schedule, asked, command
+        self._stack = contextlib.ExitStack()
+        self._shown: StudyProgress | None = None
+        self._drawn_at = time.monotonic()
+
+    def __enter__(self) -> "_Telling":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def started(self, expected: Mapping[str, float], *, workers: int) -> None:
+        """Shows how much there is to do; nothing where all is done."""
+        if expected:
+            self._shown = self._stack.enter_context(study_progress(expected, workers=workers))
+
+    def began(self, trial: str) -> None:
+        """Shows a trial that runs."""
+        if self._shown:
+            self._shown.began(trial)
+
+    def ended(self, trial: str) -> None:
+        """Shows a trial that is finished."""
+        if self._shown:
+            self._shown.ended(trial)
+            self._redraw(self._shown)
+
+    def failed(self, trial: str, error: str) -> None:
+        """Shows a trial that failed."""
+        if self._shown:
+            self._shown.failed(trial, error)
+            self._redraw(self._shown)
+
+    def _redraw(self, shown: StudyProgress) -> None:
+        if time.monotonic() - self._drawn_at < _REDRAWN_AFTER_SECONDS:
+            return
+        results = gather(self._schedule, self._asked.store)
+        done = sum(one.status != "open" for one in results.trials)
+        left = duration(shown.seconds_left())
+        progress = Progress(done=done, trials=len(results.trials), left=left)
+        write_page(self._asked.out, results, self._asked.language, command=self._command, progress=progress)
+        self._drawn_at = time.monotonic()

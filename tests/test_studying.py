@@ -1,0 +1,78 @@
+"""The public verb: a study in, a verdict and a page out."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import residua
+from residua import studying
+from residua.errors import BadSetting, Interrupted
+from residua.studies import catalogue, performing
+from tests.studies.tiny import budget, study
+
+
+def test_a_study_from_python_gives_verdicts_a_page_and_json(tmp_path: Path):
+    found = residua.study(study(), store=tmp_path, workers=1)
+    assert found.page == tmp_path / "pages" / "tiny.html"
+    assert "word" in found.page.read_text()
+    assert [one.claim for one in found.verdicts] == ["lower"]
+    assert found.says.startswith("word\n  lower: word\n    ")
+    kept = json.loads((tmp_path / "pages" / "tiny-quick.json").read_text())
+    assert kept == found.results.to_json()
+    again = residua.study(study(), store=tmp_path, workers=1)
+    assert again.results.numbers == found.results.numbers
+
+
+def test_what_is_expected_holds_for_the_claims_that_the_scale_decides(tmp_path: Path):
+    found = residua.study(study(), store=tmp_path, workers=1)
+    answer = found.verdicts[0].answer
+    others = {"supported", "contradicted", "inconclusive"} - {answer}
+    assert found.agrees(answer)
+    assert not any(map(found.agrees, others))
+
+
+def test_what_a_scale_cannot_decide_is_not_run_and_says_what_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(performing, "train", lambda *_, **__: pytest.fail("trained"))
+    for quick in (None, budget(decides=())):
+        budgets = {"laptop": budget()} | ({"quick": quick} if quick else {})
+        found = residua.study(replace(study(), budgets=budgets), store=tmp_path)
+        assert [(one.answer, one.needs) for one in found.verdicts] == [("not run", "laptop")]
+        assert not found.agrees("supported")
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(performing, "train", interrupted)
+    with pytest.raises(Interrupted, match=f"residua study tiny --scale quick --seeds 1 --store {tmp_path}"):
+        residua.study(study(), store=tmp_path, seeds=1, workers=1)
+
+
+def test_all_studies_have_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(catalogue, "names", lambda: ("first", "second"))
+    monkeypatch.setattr(catalogue, "study", lambda name: replace(study(), name=name))
+    done = studying.study_all(store=tmp_path, seeds=1, workers=1)
+    assert [one.results.study.name for one in done] == ["first", "second"]
+    assert done[0].results.numbers == done[1].results.numbers
+    assert "first.html" in (tmp_path / "pages" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"scale": "quik"}, "did you mean 'quick'"),
+        ({"part": "2"}, "I/N"),
+        ({"part": "3/2"}, "from 1 to N"),
+        ({"seeds": 0}, "--seeds is 0"),
+        ({"workers": 0}, "--workers is 0"),
+        ({"language": "de"}, "de"),
+    ],
+)
+def test_what_cannot_be_is_one_line(tmp_path: Path, options: dict[str, object], says: str):
+    with pytest.raises(BadSetting, match=says):
+        residua.study(study(), store=tmp_path, **options)  # type: ignore[arg-type]
+    with pytest.raises(BadSetting, match="did you mean 'degradation'"):
+        residua.study("degradatio", store=tmp_path)
