@@ -1,5 +1,7 @@
 """Dense networks: what they compute, written out, and what their seed draws."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -71,4 +73,4 @@ def test_only_a_dense_network_has_units():
 @pytest.mark.parametrize("field", ["depth", "layers", "width"])
 def test_sizes_of_nothing_are_refused(field):
     with pytest.raises(BadSetting, match=field):
-        Dense(**{"depth": 3, field: 0})
+        replace(Dense(depth=3), **{field: 0})

@@ -1,6 +1,7 @@
 """The rule on numbers that others printed: single runs decide nothing, printed spreads decide what they carry."""
 
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -86,7 +87,9 @@ def test_of_the_orders_at_110_layers_two_are_worse_and_none_is_shown_to_be_bette
     assert answer(FIVE, single(published.HE_2016_TABLE_2["full_preactivation"][0])) == "inconclusive"
 
 
-def simulated(mean: float, *, kind: str, studies: int = 2000, seeds: int = 5) -> dict[str, float]:
+def simulated(
+    mean: float, *, kind: Literal["above", "within"], studies: int = 2000, seeds: int = 5
+) -> dict[str, float]:
     """Returns how often each answer is given at a true mean, with effects of standard deviation 1."""
     one = Claim(name="s", says=WORDS, source="", effect=(Term("a", "q"),), smallest=1.0, kind=kind, why_smallest=WORDS)
     drawn = np.random.default_rng(0).normal(mean, 1.0, (studies, seeds)).tolist()

@@ -112,7 +112,7 @@ def _unit(spec: Dense, generator: torch.Generator) -> nn.Module:
 
 
 def _linear(into: int, out: int, gain: float, generator: torch.Generator) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, into, out, bias=False)
+    layer = nn.Linear(into, out, bias=False, device="meta").to_empty(device="cpu")
     with torch.no_grad():
         layer.weight.normal_(0.0, gain / into**0.5, generator=generator)
     return layer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import inf, isinf, isnan, nan
 from statistics import fmean, stdev
-from typing import final
+from typing import Any, final
 
 from scipy.optimize import brentq
 from scipy.special import stdtrit
@@ -129,4 +129,5 @@ def _noncentrality(n: int) -> float:
     def missing(shift: float) -> float:
         return float(nct.sf(edge, n - 1, shift)) - POWER
 
-    return float(brentq(missing, 0.0, 10 * edge, xtol=1e-9))
+    found: Any = brentq(missing, 0.0, 10 * edge, xtol=1e-9)
+    return float(found)

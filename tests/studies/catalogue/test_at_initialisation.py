@@ -17,7 +17,7 @@ from residua.studies.trial import Trial
 NAMES = ("vanishing", "signals", "additive", "shattering")
 CONTRADICTED = {"tanh_vanishes", "leaky_passes_more", "prelu_passes_more", "shatters_without_norm"}
 """At the quick scale with five seeds."""
-UNDECIDED = {"share_of_moment_as_predicted"}
+UNDECIDED = {"share_of_moment_as_predicted", "scaled_as_predicted"}
 
 
 def study(name: str) -> Study:

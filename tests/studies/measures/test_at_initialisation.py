@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from math import log
+from typing import Any
 
 import pytest
 import torch
@@ -78,11 +79,11 @@ class Doubled(torch.autograd.Function):
     """The identity with a backward that is twice what it should be."""
 
     @staticmethod
-    def forward(_: object, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         return x.clone()
 
     @staticmethod
-    def backward(_: object, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
         return 2 * gradient
 
 
