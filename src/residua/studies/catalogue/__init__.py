@@ -28,7 +28,8 @@ ORDER = (
     "unnormalised",
     "optimisers",
     "shortcuts",
-    "depths",
+    "shortcut_kinds",
+    "depth",
 )
 """As a course would tell them; studies that are not named here follow by the alphabet."""
 
