@@ -23,6 +23,13 @@ _SAID = {
     "relu_only_preactivation": Text("the ReLU alone before the convolutions", "仅将 ReLU 置于卷积之前"),
     "full_preactivation": Text("norm and ReLU before the convolutions", "将归一化与 ReLU 都置于卷积之前"),
 }
+_SIDES: dict[str, Literal["fewer", "more", "as many"]] = {
+    "full_preactivation": "fewer",
+    "bn_after_addition": "more",
+    "relu_before_addition": "more",
+    "relu_only_preactivation": "as many",
+}
+"""Test errors beside those of the original order, as Table 2 has them."""
 _WARM_UP = ("schedule.warmup_fraction=0.006",)
 """About 400 steps at a lower rate, for every arm."""
 _AT_56 = ("original", "bn_after_addition", "full_preactivation")
@@ -61,7 +68,6 @@ def _published(order: str, depth: int) -> Text:
 def _claim(order: str, depth: int, *, side: Literal["fewer", "more", "as many"]) -> Claim:
     """Returns what Table 2 says of an order beside the original one."""
     own, original = Term(f"{order}-{depth}", "test_error"), Term(f"original-{depth}", "test_error")
-    less = replace(original, weight=-1.0), replace(own, weight=-1.0)
     zh = {"fewer": "少于原始顺序", "more": "多于原始顺序", "as many": "与原始顺序一样多"}[side]
     said, than = _SAID[order], "as" if side == "as many" else "than"
     return Claim(
@@ -71,7 +77,7 @@ def _claim(order: str, depth: int, *, side: Literal["fewer", "more", "as many"])
             f"{depth} 层时，{said.zh}，在测试图像上的错误{zh}。",
         ),
         source="He et al. 2016, Table 2",
-        effect=(original, less[1]) if side == "fewer" else (own, less[0]),
+        effect=(original, replace(own, weight=-1.0)) if side == "fewer" else (own, replace(original, weight=-1.0)),
         smallest=0.005 if side == "as many" else 0.001,
         kind="within" if side == "as many" else "above",
         unit="share of the test images",
@@ -139,16 +145,7 @@ STUDY = Study(
             ),
             source="after He et al. 2016, §4.2, of 1001 layers",
         ),
-        *(
-            _claim(order, depth, side=side)
-            for depth in (110, 164)
-            for order, side in (
-                ("full_preactivation", "fewer"),
-                ("bn_after_addition", "more"),
-                ("relu_before_addition", "more"),
-                ("relu_only_preactivation", "as many"),
-            )
-        ),
+        *(_claim(order, depth, side=side) for depth in (110, 164) for order, side in _SIDES.items()),
     ),
     measures=(COURSE,),
     budgets={
