@@ -181,14 +181,15 @@ def _asked(
     data_root: str | os.PathLike[str] | None,
     device: str,
 ) -> _Asked:
-    if scale not in SCALES:
+    known: dict[str, Scale] = {one: one for one in SCALES}
+    if scale not in known:
         raise BadSetting(unknown("scale", scale, SCALES))
     for name, number in (("seeds", seeds), ("workers", workers)):
         if number is not None and number < 1:
             raise BadSetting(f"--{name} is {number}; give 1 or more")
     kept = Store(Path(store).expanduser())
     return _Asked(
-        scale=scale,
+        scale=known[scale],
         seeds=seeds,
         workers=workers,
         share=_share(part),

@@ -50,6 +50,14 @@ def test_of_many_that_want_a_name_at_once_one_gets_it(tmp_path: Path):
     assert sorted(got) == [False] * 7 + [True]
 
 
+def test_of_two_that_both_saw_nobody_one_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The file decides, not the look at the folder before it."""
+    with Leases(tmp_path).claim("a") as first:
+        monkeypatch.setattr(Leases, "_generations", lambda self, name: [])
+        with Leases(tmp_path).claim("a") as second:
+            assert (first, second) == (True, False)
+
+
 def test_a_lease_ends_with_its_block_even_where_that_fails(tmp_path: Path):
     leases = Leases(tmp_path)
     held = []

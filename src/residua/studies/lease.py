@@ -75,12 +75,10 @@ class Leases:
     def _is_alive(self, path: Path) -> bool:
         """Says whether the holder of a lease may still be at work."""
         try:
-            changed = path.stat().st_mtime_ns
-            holder = json.loads(path.read_text() or "{}")
+            changed, text = path.stat().st_mtime_ns, path.read_text()
         except FileNotFoundError:
             return False
-        except json.JSONDecodeError:
-            holder = {}
+        holder = json.loads(text) if text.endswith("}") else {}  # its holder may not have written it yet
         if holder.get("host") == platform.node() and not _is_process(int(holder["process"])):
             return False
         before, since = self._seen.get(path, (None, 0.0))

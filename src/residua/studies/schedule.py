@@ -72,7 +72,8 @@ class Schedule:
         if scale not in study.budgets:
             there = [one for one in SCALES if one in study.budgets]
             raise BadSetting(f"{study.name} has no scale {scale!r}; it has: {', '.join(there)}")
-        self.study, self.scale = study, scale
+        self.study = study
+        self.scale: Scale = scale
         self.budget: Budget = study.budgets[scale]
         self.seeds = tuple(range(self.budget.seeds if seeds is None else seeds))
         self._store, self.place = store, place or Place()

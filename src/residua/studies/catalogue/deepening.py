@@ -114,7 +114,7 @@ STUDY = Study(
             seeds=5,
             settings=(*_SMALL, "batch_size=64", "optimizer.learning_rate=0.05", "precision=float32"),
             epochs=8,
-            minutes=1.0,
+            minutes=0.8,
             decides=_DECIDES,
         ),
         "laptop": Budget(
