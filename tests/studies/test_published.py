@@ -42,6 +42,13 @@ def test_one_run_beside_several_has_the_interval_of_a_next_run():
         assert (found.high - found.low) / 2 == pytest.approx(0.487, abs=1e-3)
 
 
+def test_a_middle_without_a_spread_counts_as_one_run_however_many_it_is_of():
+    found, of_one = difference(Summary(mean=8.0, deviation=None, n=5), FIVE), difference(single(8.0), FIVE)
+    assert found is not None
+    assert of_one is not None
+    assert (found.low, found.high) == (of_one.low, of_one.high)
+
+
 def test_nothing_is_said_where_neither_has_a_spread():
     assert difference(single(6.0), single(7.0)) is None
 

@@ -79,11 +79,7 @@ def paired_seeds(claim: Claim, numbers: Numbers) -> tuple[int, ...]:
 def effect(claim: Claim, numbers: Numbers, seed: int) -> float:
     """Returns d_s; NaN where what diverged is subtracted from what diverged."""
     values = [(one.weight, numbers[one.arm][seed][one.quantity]) for one in claim.effect]
-    return sum(weight * (_logarithm(value) if claim.transform == "log" else value) for weight, value in values)
-
-
-def _logarithm(value: float) -> float:
-    return log(value) if isfinite(value) else value
+    return sum(weight * (log(value) if claim.transform == "log" else value) for weight, value in values)
 
 
 def _without_logarithm(claim: Claim, numbers: Numbers, seeds: tuple[int, ...]) -> Text | None:
