@@ -28,7 +28,8 @@ ORDER = (
     "fixup",
     "optimisers",
     "shortcuts",
-    "depths",
+    "shortcut_kinds",
+    "depth",
     "responses",
 )
 """As a course would tell them; studies that are not named here follow by the alphabet."""
