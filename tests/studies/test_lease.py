@@ -96,6 +96,15 @@ def test_one_process_alone_takes_over(tmp_path: Path):
         assert (mine, theirs) == (True, False)
 
 
+def test_one_that_was_taken_for_gone_leaves_its_successors_lease(tmp_path: Path):
+    """A laptop that slept: its lease was stale, another machine took over, and then it wakes and ends."""
+    with Leases(tmp_path).claim("a"):
+        leave(tmp_path, "a.1", host="elsewhere", process=1)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.1"}
+    with Leases(tmp_path).claim("a") as mine:
+        assert not mine
+
+
 def test_a_process_of_this_machine_that_lives_is_waited_for(tmp_path: Path):
     leave(tmp_path, "a.0", host=platform.node(), process=os.getpid())
     with Leases(tmp_path).claim("a") as mine:

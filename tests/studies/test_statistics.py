@@ -59,6 +59,12 @@ def test_what_diverged_never_makes_the_other_end_more_extreme_than_the_finite_ef
         assert estimate([1.0, 1.3] + [inf] * count).low < 1.3
 
 
+def test_one_finite_seed_beside_those_that_diverged_has_no_spread_and_decides_nothing():
+    for effects in ([0.6, inf], [inf, 0.6, inf], [0.6, -inf]):
+        found = estimate(effects)
+        assert (found.mean, found.low, found.high) == (0.6, -inf, inf)
+
+
 def test_where_every_seed_diverged_the_mean_is_beyond_every_number():
     assert (estimate([inf, inf]).low, estimate([-inf, -inf]).high) == (inf, -inf)
     assert (estimate([inf]).low, estimate([inf]).high) == (-inf, inf)

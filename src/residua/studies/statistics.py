@@ -43,8 +43,9 @@ def estimate(effects: Sequence[float]) -> Estimate:
     One effect has no spread, and its interval is the whole line. Effects that are all the same have an interval of no
     width, and decide. An infinite effect, of an arm that diverged, is beyond every finite one, and by how much nobody
     knows: the interval reaches to infinity on its side; for the other end it counts as the most extreme finite effect,
-    so that it neither pulls that end down nor widens the spread without bound. Where every effect of two or more is
-    infinite on one side, so are both ends. A NaN, or infinite effects on both sides, leaves the whole line.
+    so that it neither pulls that end down nor widens the spread without bound. A single finite effect beside infinite
+    ones has no spread, and leaves the whole line; where every effect of two or more is infinite on one side, so are
+    both ends. A NaN, or infinite effects on both sides, leaves the whole line.
 
     Raises:
         ValueError: If there is no effect.
@@ -58,10 +59,12 @@ def estimate(effects: Sequence[float]) -> Estimate:
     if not finite:
         (side,) = sides
         return Estimate(n=n, mean=side, deviation=nan, low=side if n > 1 else -inf, high=side if n > 1 else inf)
+    if len(finite) == 1:
+        return Estimate(n=n, mean=finite[0], deviation=nan, low=-inf, high=inf)
     lowest, highest = min(finite), max(finite)
     mean, deviation, half = _student([min(max(one, lowest), highest) for one in effects])
     low, high = -inf if -inf in sides else mean - half, inf if inf in sides else mean + half
-    return Estimate(n=n, mean=mean, deviation=deviation if len(finite) > 1 else nan, low=low, high=high)
+    return Estimate(n=n, mean=mean, deviation=deviation, low=low, high=high)
 
 
 def detectable(n: int, deviation: float) -> float | None:
@@ -114,10 +117,8 @@ def quantile(n: int) -> float:
 
 
 def _student(values: Sequence[float]) -> tuple[float, float, float]:
-    """Returns mean, s and half the interval's width; of one value NaN and infinity."""
+    """Returns mean, s and half the interval's width, of two values at least."""
     mean = fmean(values)
-    if len(values) < 2:
-        return mean, nan, inf
     deviation = 0.0 if min(values) == max(values) else stdev(values)  # exactly: equal values may have a rounded mean
     return mean if deviation else values[0], deviation, quantile(len(values)) * deviation / len(values) ** 0.5
 

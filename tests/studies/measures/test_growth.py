@@ -46,6 +46,7 @@ def test_the_norms_are_those_of_the_chain_rule_written_out():
         ({"norm": True, "shortcuts": True, "layers": 2}, predictions.residual_with_norm(20, branch_layers=2)),
         ({"norm": False, "shortcuts": True}, 2.0**10),
         ({"norm": False, "shortcuts": True, "scale": 20**-0.5}, (1 + 1 / 20) ** 10),
+        ({"norm": False, "shortcuts": False, "scale": 0.5}, 0.5**20),
     ],
 )
 def test_a_network_of_the_theory_is_as_predicted(spec, ratio):
@@ -71,7 +72,13 @@ def test_what_vanishes_below_float32_is_still_a_number():
 
 @pytest.mark.parametrize(
     "changed",
-    [{"activation": "tanh"}, {"activation": "leaky_relu"}, {"gain": 1.0}, {"norm": True, "scale": 0.5}],
+    [
+        {"activation": "tanh"},
+        {"activation": "leaky_relu"},
+        {"gain": 1.0},
+        {"norm": True, "scale": 0.5},
+        {"norm": True, "scale": 0.5, "shortcuts": False},
+    ],
 )
 def test_nothing_is_predicted_outside_of_the_conditions(changed):
     spec = Dense(depth=10, width=16, **changed)

@@ -19,7 +19,7 @@ def growth(trial: Trial) -> Measurement:
     """Measures one pass of normal inputs, as many as the network is wide, in training mode.
 
     Numbers: ``gradient_ratio``, ‖∂L/∂x_0‖ / ‖∂L/∂x_L‖; ``predicted_gradient_ratio`` where theory has one (ReLU with
-    He's weights; a plain network's without norm is 1). Series: ``gradient``, ‖∂L/∂x_l‖ / ‖∂L/∂x_L‖ over l, and
+    He's weights; a plain network's without norm is that of its scales alone). Series: ``gradient``, ‖∂L/∂x_l‖ / ‖∂L/∂x_L‖ over l, and
     ``predicted_gradient`` likewise.
 
     Raises:
@@ -44,10 +44,12 @@ def predicted(spec: Dense, units: int) -> float | None:
     if spec.activation != "relu" or spec.gain is not None:
         return None
     if not spec.norm:
-        return predictions.residual_without_norm(units, scale=spec.scale) if spec.shortcuts else 1.0
+        return predictions.residual_without_norm(units, scale=spec.scale) if spec.shortcuts else spec.scale**units
+    if spec.scale != 1:
+        return None
     if not spec.shortcuts:
         return predictions.plain_with_norm(max(0, units * spec.layers - 1))
-    return predictions.residual_with_norm(units, branch_layers=spec.layers) if spec.scale == 1 else None
+    return predictions.residual_with_norm(units, branch_layers=spec.layers)
 
 
 def _norms(network: DenseNetwork, x: Tensor, *, seed: int) -> list[float]:
