@@ -1,6 +1,7 @@
 """The first step's change, the largest stable rate and stochastic depth, against closed forms and plain rewritings."""
 
 import copy
+import time
 from dataclasses import replace
 from math import log, sqrt
 
@@ -13,7 +14,6 @@ from residua.errors import BadNetwork
 from residua.networks.network import build
 from residua.networks.spec import NetworkSpec, small_stem
 from residua.studies.measures import largest_rate
-from residua.studies.measures import survival as survival_file
 from residua.studies.measures.first_change import first_change
 from residua.studies.measures.largest_rate import is_stable, largest_stable
 from residua.studies.measures.outcome import OUTCOME, outcome
@@ -137,7 +137,7 @@ def test_a_step_that_leaves_all_blocks_out_takes_the_rest_of_the_time(monkeypatc
     ran: list[int] = []
     whole = nn.Conv2d.forward
     monkeypatch.setattr(nn.Conv2d, "forward", lambda self, x: (ran.append(1), whole(self, x))[1])
-    monkeypatch.setattr(survival_file.time, "perf_counter", lambda: float(len(ran)))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(len(ran)))
     numbers = survival(trial_of(case_of(network))).numbers
     assert numbers["time_saved"] == pytest.approx(2 / 3)
     assert numbers["predicted_time_saved"] == pytest.approx(1.0)

@@ -81,6 +81,6 @@ def test_seconds_are_an_images_and_ratios_the_yardsticks(monkeypatch: pytest.Mon
     """By a clock that ticks once a call, all works take as long, and an image a 64th of it."""
     ticks = iter(range(1000))
     monkeypatch.setattr(measured, "_ROUNDS", 1)
-    monkeypatch.setattr(measured.time, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
     found = speed(trial()).numbers
     assert found == {"forward_seconds": 1 / 64, "forward_ratio": 1.0, "step_seconds": 1 / 64, "step_ratio": 1.0}
