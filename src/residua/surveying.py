@@ -150,7 +150,8 @@ def surface_of(
         share=spec.share,
         told=told,
     )
-    remarks = (cosine_says(*lines.directions),) if len(lines.directions) > 1 else ()
+    drawn_at_random = len(lines.directions) > 1 and lines.directions[1].kind == "random"
+    remarks = (cosine_says(*lines.directions),) if drawn_at_random else ()
     surface = replace(surface, remarks=(*surface.remarks, *remarks), trail=_trail(found, lines, surface))
     return with_numbers(surface)
 
