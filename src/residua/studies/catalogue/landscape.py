@@ -119,7 +119,7 @@ STUDY = Study(
                 "without.",
                 "在该平面内，56 层网络的损失向下弯曲的点，有捷径时比没有时更少。",
             ),
-            source="Li et al. 2018, abstract: skip connections make surfaces more convex",
+            source="Li et al. 2018: deep surfaces become highly non-convex, with shortcuts only far deeper",
             effect=_twins("non_convex", depth=56, plain_first=True),
             smallest=0.1,
             unit=_POINTS,
