@@ -34,6 +34,8 @@ def smaller(command: str) -> list[str]:
     words = [word for word in words if word != "--open"]
     if words[0] == "diagnose" and "--only" not in words:
         words += ["--only", "gradients,first_step"]
+    if words[0] == "study":
+        words = [word for word in words if word != "--all"] + (["--seeds", "2"] if "additive" in words else [])
     if words[0] == "landscape":
         words = [{"resnet20": "resnet8"}.get(word, word) for word in words if word != "--twin"]
         words += ["--images", "8", *([] if "--steps" in words else ["--steps", "3"])]
