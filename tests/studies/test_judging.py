@@ -181,6 +181,11 @@ def test_an_arm_whose_loss_still_falls_ties_the_verdict_to_its_budget(converged,
     assert found.at_this_budget is expected
 
 
+def test_what_no_training_changes_is_tied_to_no_budget():
+    found = judge(claim(learns=False), numbers([1.0, 1.0], [0.0, 0.0]), converged={}, budget=budget(epochs=1))
+    assert not found.at_this_budget
+
+
 def study() -> Study:
     return Study(
         name="s",

@@ -47,6 +47,9 @@ class Claim:
     kind: Literal["above", "within"] = "above"
     transform: Literal["value", "log"] = "value"
     """``log``: the natural logarithm of each quantity is what is added up, so that m is one of a ratio."""
+    learns: bool = True
+    """Whether longer training could change the effect; not where it is of seconds a step, or of sizes. Then a loss that
+    still falls does not qualify the verdict."""
     unit: str = ""
     """Of the effect, for tables: ``nats``, ``points of accuracy``, ``a ratio's logarithm``."""
     published: Text | None = None

@@ -50,7 +50,7 @@ def judge(
         return _without_number(claim, "inconclusive", refused, n=len(seeds))
     effects = {seed: effect(claim, numbers, seed) for seed in seeds}
     trained = budget.epochs is not None
-    still = trained and not all(converged.get(one.arm, False) for one in claim.effect)
+    still = trained and claim.learns and not all(converged.get(one.arm, False) for one in claim.effect)
     return _verdict(claim, effects, at_this_budget=still)
 
 

@@ -135,6 +135,7 @@ def _claim(
         effect=(Term(compared.basic, quantity), Term(compared.bottleneck, quantity, -1.0)),
         smallest=smallest,
         transform="value" if kind == "error" else "log",
+        learns=kind != "faster",
         unit="share of the test images" if kind == "error" else "a ratio's logarithm",
         published=compared.published if kind == "error" else None,
         why_smallest=why,
