@@ -11,16 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.commands import residua
 
 from residua import verbs
 
 ROOT = Path(__file__).parents[2]
-
-
-def residua(*arguments: str, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "residua", *arguments], capture_output=True, text=True, encoding="utf-8", **options
-    )
 
 
 @pytest.fixture(scope="module")
