@@ -19,8 +19,8 @@ def growth(trial: Trial) -> Measurement:
     """Measures one pass of normal inputs, as many as the network is wide, in training mode.
 
     Numbers: ``gradient_ratio``, ‖∂L/∂x_0‖ / ‖∂L/∂x_L‖; ``predicted_gradient_ratio`` where theory has one (ReLU with
-    He's weights; a plain network's without norm is that of its scales alone). Series: ``gradient``, ‖∂L/∂x_l‖ / ‖∂L/∂x_L‖ over l, and
-    ``predicted_gradient`` likewise.
+    He's weights; a plain network's without norm is that of its scales alone). Series: ``gradient``,
+    ‖∂L/∂x_l‖ / ‖∂L/∂x_L‖ over l, and ``predicted_gradient`` likewise.
 
     Raises:
         BadNetwork: If the network is no `Dense`.
