@@ -48,8 +48,16 @@ def test_an_interrupt_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.Monk
         raise KeyboardInterrupt
 
     monkeypatch.setattr(performing, "train", interrupted)
-    with pytest.raises(Interrupted, match=f"residua study tiny --scale quick --seeds 1 --store {tmp_path}"):
+    with pytest.raises(Interrupted, match=f"residua study tiny --scale quick --seeds 1 --workers 1 --store {tmp_path}"):
         residua.study(study(), store=tmp_path, seeds=1, workers=1)
+
+
+def test_the_command_on_the_page_has_all_that_was_asked(tmp_path: Path):
+    quick = budget(decides=())
+    asked = {"data_root": tmp_path / "sets", "language": "zh", "device": "cpu", "workers": 2, "out": tmp_path / "there"}
+    found = residua.study(replace(study(), budgets={"quick": quick}), store=tmp_path, **asked)  # type: ignore[arg-type]
+    for words in (f"--data-root {tmp_path}/sets", "--language zh", "--device cpu", "--workers 2", f"--out {tmp_path}"):
+        assert words in found.page.read_text()
 
 
 def test_all_studies_have_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -75,5 +83,7 @@ def test_all_studies_have_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_what_cannot_be_is_one_line(tmp_path: Path, options: dict[str, object], says: str):
     with pytest.raises(BadSetting, match=says):
         residua.study(study(), store=tmp_path, **options)  # type: ignore[arg-type]
+    with pytest.raises(BadSetting, match="has no budget"):
+        residua.study(replace(study(), budgets={}), store=tmp_path)
     with pytest.raises(BadSetting, match="did you mean 'degradation'"):
         residua.study("degradatio", store=tmp_path)

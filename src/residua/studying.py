@@ -265,7 +265,12 @@ def _command(what: str, asked: _Asked) -> str:
     words = ["residua", "study", what, "--scale", asked.scale]
     words += [] if asked.seeds is None else ["--seeds", str(asked.seeds)]
     words += [] if asked.share == Share() else ["--part", f"{asked.share.index}/{asked.share.of}"]
+    words += [] if asked.workers is None else ["--workers", str(asked.workers)]
     words += [] if asked.store.path == DEFAULT else ["--store", str(asked.store.path)]
+    words += [] if asked.out == asked.store.path / "pages" else ["--out", str(asked.out)]
+    words += [] if asked.language == "en" else ["--language", asked.language]
+    words += [] if asked.place.data_root is None else ["--data-root", asked.place.data_root]
+    words += [] if asked.place.device == "auto" else ["--device", asked.place.device]
     return shlex.join(words)
 
 

@@ -31,11 +31,28 @@ def residua(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def test_without_a_name_it_lists_the_studies_with_times_and_scales(residua):
     code, out, _ = residua()
     assert code == 0
-    assert out.splitlines()[:2] == ["tiny: word (quick 6 s, laptop 2 h)", "    decided at: quick"]
+    assert out.splitlines()[:2] == ["tiny: word", "    quick 6 s, laptop 2 h; decided at quick"]
     code, out, _ = residua("--json")
     assert json.loads(out) == [
         {"name": "tiny", "minutes": {"quick": 0.1, "laptop": 120.0}, "decides": {"lower": "quick"}}
     ]
+
+
+def test_the_list_is_readable_at_80_columns_and_names_what_another_scale_decides(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["residua", "study"])
+    with pytest.raises(SystemExit):
+        main()
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    rows = " ".join(out.split())
+    assert "degradation: Degradation quick 2 min, laptop 55 min, paper 14 d; decided at quick" in rows
+    assert "decided at quick, deeper_is_better at paper" in rows
+
+
+def test_an_expectation_of_a_scale_that_decides_nothing_is_not_met(residua, monkeypatch):
+    monkeypatch.setattr(catalogue, "study", lambda name: study(budgets={"laptop": budget()}))
+    assert residua("tiny", "--store", "kept", "--expect", "supported")[0] == 1
+    assert residua("tiny", "--store", "kept")[0] == 0
 
 
 def test_any_verdict_exits_with_0_and_another_than_expected_with_1(residua):

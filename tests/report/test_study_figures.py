@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from math import exp, log
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from tests.report.studied import ARMS, results, study
 
 from residua.report.study_axes import apart, colours_of, middle_and_range, widths_of
 from residua.report.study_figures import draw
+from residua.report.study_intervals import spread_of
 from residua.studies.design import FigureSpec
 from residua.studies.results import Results
-from residua.studies.statistics import estimate
+from residua.studies.statistics import estimate, quantile
 
 COURSE, LINES, INTERVALS, SURFACE = study().figures
 
@@ -49,6 +51,18 @@ def test_the_number_of_the_source_is_a_diamond_on_the_row_of_its_arm(found):
     assert [(x, y) for x, y in diamonds if x] == [([0.2], [0]), ([0.05], [len(ARMS) - 1])]
 
 
+def test_on_a_logarithmic_axis_mean_and_interval_are_those_of_the_logarithms(found):
+    """1, 10, 100: the geometric mean is 10, and the interval 10 · e^(±t ln 10 / √3), which never reaches 0."""
+    half = quantile(3) * log(10) / 3**0.5
+    assert spread_of([1.0, 10.0, 100.0], log=True) == pytest.approx((10 * exp(-half), 10.0, 10 * exp(half)))
+    assert spread_of([1e-300, 1e300], log=True)[2] > 1e300
+    drawn = lines_of(draw(replace(INTERVALS, second="", prediction="", log_y=True), found))
+    values = loss(found, "plain-20")
+    low, mean, high = spread_of(values, log=True)
+    assert mean < sum(values) / 3
+    assert ([low, high], [0, 0]) in drawn
+
+
 def test_one_seed_has_no_interval(found):
     drawn = lines_of(draw(INTERVALS, results(seeds=1)))
     assert not any(len(set(x)) == 2 and len(set(y)) == 1 for x, y in drawn)
@@ -59,6 +73,15 @@ def test_lines_go_through_the_means_of_a_group(found):
     plain = [arm for arm in ARMS if arm.group == "plain"]
     means = [sum(loss(found, arm.name)) / 3 for arm in plain]
     assert any(x == [20, 32, 44, 56] and y == pytest.approx(means) for x, y in drawn)
+
+
+@pytest.mark.parametrize("log_x", [False, True])
+def test_the_ticks_of_lines_are_the_arms_own_depths(found, log_x):
+    figure = draw(replace(LINES, log_x=log_x), found)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["20", "32", "44", "56"]
+    assert axes.get_xticks(minor=True).size == 0
 
 
 def test_a_course_is_the_median_within_the_range_of_the_seeds(found):

@@ -57,6 +57,14 @@ def test_a_claim_has_its_verdict_numbers_line_and_source(page):
         assert expected in text
 
 
+def test_a_claim_says_its_effect_and_its_published_number_once(page):
+    content = page.read_text(encoding="utf-8")
+    first = words(content[content.index('id="claim-plain"') : content.index('id="claim-residual"')])
+    for once in ("train_loss(plain-56) − train_loss(plain-20)", "1.41", "13 % against 9 %"):
+        assert first.count(once) == 1
+    assert "Supported: the interval lies wholly above 0.1, the smallest that would matter." in first
+
+
 def test_arms_fairness_remarks_failures_and_the_command_are_there(page):
     text = words(page.read_text(encoding="utf-8"))
     for expected in (
@@ -64,6 +72,7 @@ def test_arms_fairness_remarks_failures_and_the_command_are_there(page):
         "plain-44 plain44 sgd, 6 epochs 0.1 (the grid’s largest) float32 2 / 3 yes",
         "All arms: batch_size=64.",
         "Each arm’s learning rate was chosen from 0.03, 0.1.",
+        "A better learning rate may lie beyond the edge of the grid that was chosen: plain-20 0.1 (the grid",
         "Every arm has the same small grid",
         "Six epochs on small images are no ImageNet.",
         "plain-44, seed 2 : no loss is a number <b>after</b> step 12",

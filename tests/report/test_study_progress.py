@@ -110,6 +110,7 @@ def test_the_answer_has_every_claim_with_its_sign_and_what_to_run_next():
     assert text.endswith("next: residua study degradation --scale laptop")
     assert "plain-44, seed 2 failed: no loss is a number" in text
     assert max(map(len, text.splitlines())) <= 90
+    assert "edge of the grid that was chosen: plain-20 0.1 (the grid’s largest), " in " ".join(text.split())
 
 
 def test_the_answer_is_chinese_where_that_is_asked_for():

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import nn
 
 from residua.errors import BadSetting
-from residua.networks import catalogue
+from residua.networks import catalogue, factory
 from residua.networks.spec import NetworkSpec, small_stem
 from residua.studies.choice_of_rate import GRID_SEED
 from residua.studies.design import Arm, Budget
@@ -123,6 +124,43 @@ def test_a_network_that_a_function_makes_is_told_by_its_name_and_fields(
 
     assert at(first) == at(first)
     assert len({at(first), at(second), at(first, 1)}) == 3
+
+
+def widened(width: int) -> Callable[[int], nn.Module]:
+    def build(seed: int) -> nn.Module:
+        return nn.Linear(width, width)
+
+    return build
+
+
+@pytest.mark.parametrize("network", [widened(3), lambda seed: nn.Linear(3, 3)])
+def test_functions_that_have_one_name_are_refused_for_their_trials_would_be_one(tmp_path: Path, network: Any):
+    with pytest.raises(BadSetting, match="frozen dataclass"):
+        address(tmp_path, arm=Arm(name="a", network=network), epochs=None)
+
+
+def test_a_function_of_a_users_file_counts_with_its_text(tmp_path: Path):
+    path, found = tmp_path / "own.py", []
+    for width in (3, 4):
+        path.write_text(f"from torch import nn\ndef build(seed):\n    return nn.Linear({width}, {width})\n")
+        made = factory.from_file_named(path, "build")
+        found.append(address(tmp_path, arm=Arm(name="a", network=made), epochs=None))
+    assert found[0] != found[1]
+
+
+def test_a_grid_without_images_to_decide_on_is_refused(tmp_path: Path):
+    arm = Arm(name="a", network=NETWORK)
+    settings = (*SETTINGS, "data.validation_fraction=0")
+    made = schedule(tmp_path, budget(arms=(arm,), decides=(), learning_rates=(0.1, 0.2), settings=settings))
+    with pytest.raises(BadSetting, match="no such part"):
+        made.grid(arm)
+
+
+def test_claims_and_networks_that_make_no_sense_are_refused(tmp_path: Path):
+    for claims, says in (((replace(claim(), effect=()),), "one Term"), ((claim(), claim()), "two claims")):
+        with pytest.raises(BadSetting, match=says):
+            Schedule(study(claims=claims), "quick", store=Store(tmp_path))
+    assert_refused(tmp_path, budget(arms=(Arm(name="plain", network=linear), budget().arms[1])), "not trained")
 
 
 def assert_refused(tmp_path: Path, quick: Budget, says: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from residua.studies.claim import Text
 from residua.studies.judging import judge
-from residua.studies.sentences import formula, sentence
+from residua.studies.sentences import conclusion, formula, sentence
 from residua.studies.statistics import estimate
 
 from .test_judging import DONE, budget, claim, numbers
@@ -87,3 +87,16 @@ def test_a_formula_is_read_off_the_terms():
     assert formula(replace(one, transform="log")) == "ln loss(deep) − ln loss(shallow)"
     weighed = tuple(replace(term, weight=weight) for term, weight in zip(one.effect, (-0.5, 2.0), strict=True))
     assert formula(replace(one, effect=weighed)) == "−0.5 · loss(deep) + 2 · loss(shallow)"
+
+
+def test_a_conclusion_stands_beside_the_numbers_and_repeats_none():
+    one = claim(published=PUBLISHED)
+
+    def concluded(effects: list[float]) -> Text:
+        return conclusion(one, judge(one, numbers(effects, [0.0] * len(effects)), converged={}, budget=budget()))
+
+    assert concluded([1.0, 1.1]).en == "Inconclusive. " + said([1.0, 1.1]).en.split(". ", 1)[1]
+    assert concluded([1.0, 1.1, 1.2]) == Text(
+        "Supported: the interval lies wholly above 0.5, the smallest that would matter.",
+        "支持：区间完全高于有意义的最小效应 0.5。",
+    )

@@ -1,6 +1,9 @@
 """``residua study``"""
 
 import json
+import textwrap
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from residua.errors import BadSetting
 @click.option(
     "--expect",
     type=click.Choice(["supported", "contradicted", "inconclusive"]),
-    help="Exit with 1 where a claim that the scale decides has another verdict.",
+    help="Exit with 1 where a claim that the scale decides has another verdict, or it decides none.",
 )
 @click.option("--data-root", metavar="DIR", type=click.Path(path_type=Path), help="Folder of the named sets.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
@@ -61,7 +64,8 @@ def command(
         click.echo(f"page: {page}")
     if open_page:
         click.launch(str(page.resolve()))
-    unexpected = expect is not None and not all(one.agrees(expect) for one in done if one.results.budget.decides)
+    deciding = [one for one in done if one.results.budget.decides]
+    unexpected = expect is not None and not (deciding and all(one.agrees(expect) for one in deciding))
     return int(unexpected or any(one.results.has_errors for one in done))
 
 
@@ -76,16 +80,23 @@ def _list(as_json: bool) -> str:
     lines = []
     for row in rows:
         times = ", ".join(f"{scale} {_time(minutes)}" for scale, minutes in row.minutes.items())
-        lines.append(f"{row.name}: {row.study.title.en} ({times})")
-        scales = set(row.decides.values())
-        if len(scales) == 1:
-            lines.append(f"    decided at: {scales.pop() or 'no scale'}")
-        else:
-            lines += [f"    {claim}: decided at {scale or 'no scale'}" for claim, scale in row.decides.items()]
+        told = f"{times}; decided at {_decided(row.decides)}"
+        lines.append(f"{row.name}: {row.study.title.en}")
+        lines += textwrap.wrap(told, 80, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
     return "\n".join((*lines, "run one: residua study NAME; all: residua study --all"))
+
+
+def _decided(first: Mapping[str, str | None]) -> str:
+    """Says the first scale that decides most of the claims, and the claims that another one decides first."""
+    ((usual, _),) = Counter(first.values()).most_common(1) or (("no scale", 0),)
+    others = (f"{claim} at {scale or 'no scale'}" for claim, scale in first.items() if scale != usual)
+    return ", ".join((usual or "no scale", *others))
 
 
 def _time(minutes: float) -> str:
     if minutes < 1:
         return f"{60 * minutes:.0f} s"
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.0f} h"
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    hours = minutes / 60
+    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} d"

@@ -12,7 +12,7 @@ from residua.studies.claim import Claim, Text, Verdict
 from residua.studies.design import Arm
 from residua.studies.judging import effect, paired_seeds
 from residua.studies.results import Results
-from residua.studies.sentences import formula, sentence
+from residua.studies.sentences import conclusion, formula, sentence
 
 
 @final
@@ -36,7 +36,9 @@ class ClaimCard:
     hedge: str
     """``at this budget`` where an arm had not converged; ``2 of 3 seeds`` where not all are there."""
     sentence: str
-    """What the numbers allow one to say; nothing while there are none."""
+    """What the numbers allow one to say, and these, for where it stands alone; nothing while there are none."""
+    conclusion: str
+    """The same beside the other fields: none of them is said again."""
     smallest: str
     why: str
     formula: str
@@ -108,6 +110,13 @@ def _rate(results: Results, arm: str, language: Language) -> str:
     return f"{results.rates[arm]:g}{edge}"
 
 
+def edges(results: Results, language: Language) -> str:
+    """Says which arms took the smallest or the largest rate of their grid; nothing where none did."""
+    arms = [arm.name for arm in results.budget.arms if arm.name in results.choices and results.choices[arm.name].edge]
+    taken = [f"{arm} {_rate(results, arm, language)}" for arm in arms]
+    return f"{word('at the edge', language)}: {', '.join(taken)}" if taken else ""
+
+
 def network_said(network: object) -> str:
     """Writes what an arm's network is: its name, a function's, or the fields of a specification."""
     return network if isinstance(network, str) else getattr(network, "__name__", None) or repr(network)
@@ -132,6 +141,7 @@ def _card(results: Results, claim: Claim, verdict: Verdict | None, language: Lan
         verdict=said(mark.word, language),
         hedge=_hedge(results, verdict, language),
         sentence="" if verdict is None else said(sentence(claim, verdict), language),
+        conclusion="" if verdict is None else said(conclusion(claim, verdict), language),
         smallest=smallest(claim),
         why=said(claim.why_smallest, language),
         formula=formula(claim),

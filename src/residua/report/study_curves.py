@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.ticker import NullLocator
+
 from residua.report.study_axes import (
     DASHED,
     DOTTED,
@@ -33,8 +35,9 @@ def lines(drawn: Drawn) -> None:
             _dots(drawn, first, colour)
             drawn.axes.plot(*zip(*_means(first), strict=True), color=colour, linewidth=2.0)
             ends[group] = _means(first)[-1]
-    if not drawn.spec.log_x:
-        drawn.axes.set_xticks(sorted({arm.x for arm in drawn.arms if arm.x is not None}))
+    places = sorted({arm.x for arm in drawn.arms if arm.x is not None})
+    drawn.axes.set_xticks(places, [f"{x:g}" for x in places])
+    drawn.axes.xaxis.set_minor_locator(NullLocator())
     _finish(drawn, ends, colours)
 
 

@@ -9,7 +9,7 @@ from residua.report.page import environment
 from residua.report.study_cards import claim_cards, tally
 from residua.report.study_tables import claims_table, write_tables
 from residua.report.study_words import Language, said, word
-from residua.studies.results import Results
+from residua.studies.results import Results, seconds_of_all
 
 
 def render_index(several: Sequence[Results], language: Language = "en", *, command: str) -> str:
@@ -25,7 +25,7 @@ def render_index(several: Sequence[Results], language: Language = "en", *, comma
             tally=tally(cards),
             titles=titles,
             machines=list(dict.fromkeys(results.machine for results in several if results.machine)),
-            seconds=sum(sum(results.seconds.values()) for results in several),
+            seconds=seconds_of_all(several),
             language=language,
             word=lambda name: word(name, language),
             said=lambda text: said(text, language),

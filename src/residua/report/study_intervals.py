@@ -1,5 +1,6 @@
 """The figure of arms compared by one number: each seed a dot, the mean with its interval."""
 
+import math
 from collections.abc import Sequence
 
 from residua.report.study_axes import Drawn, colours_of, legend
@@ -8,6 +9,8 @@ from residua.report.style import PALETTE
 from residua.studies.statistics import estimate
 
 _DOT = 4.6
+_LARGEST = 700.0
+"""Whose exponential is still a number."""
 _SECOND_BELOW = 0.3
 """Of a row, by which the second quantity lies below the first."""
 
@@ -15,6 +18,7 @@ _SECOND_BELOW = 0.3
 def intervals(drawn: Drawn) -> None:
     """Draws a quantity arm by arm: each seed a dot, the mean with its 95 % interval, the source's number a diamond.
 
+    On a logarithmic axis mean and interval are those of the logarithms, as claims on such a quantity take them.
     A second quantity lies below the first, its dots hollow; a prediction is a thin upright line.
     """
     axes, spec, colours = drawn.axes, drawn.spec, colours_of(drawn.arms)
@@ -45,23 +49,30 @@ def _dress(drawn: Drawn) -> None:
 
 
 def _spread(drawn: Drawn, row: float | int, values: Sequence[float], colour: str, *, hollow: bool = False) -> None:
-    """Draws one arm's seeds along a row, their mean and its interval."""
+    """Draws one arm's seeds along a row, their mean and its interval; the geometric mean's on a logarithmic axis."""
     if not values:
         return
-    axes, middle = drawn.axes, _mean(values)
-    found = estimate(values)
-    if found.n > 1:
-        low = max(found.low, min(values) / 10) if drawn.spec.log_y else found.low
-        axes.plot([low, found.high], [row, row], color=colour, linewidth=6, alpha=0.3, solid_capstyle="butt")
+    axes, (low, middle, high) = drawn.axes, spread_of(values, log=drawn.spec.log_y)
+    if len(values) > 1:
+        axes.plot([low, high], [row, row], color=colour, linewidth=6, alpha=0.3, solid_capstyle="butt")
     axes.plot([middle, middle], [row - 0.17, row + 0.17], color=colour, linewidth=2.2, solid_capstyle="butt")
     face = PALETTE["paper"] if hollow else colour
     axes.plot(values, [row] * len(values), "o", color=colour, markerfacecolor=face, markersize=_DOT, zorder=3)
 
 
+def spread_of(values: Sequence[float], *, log: bool) -> tuple[float, float, float]:
+    """Returns the interval's lower end, the mean and the upper end, of the values or by way of their logarithms."""
+    found = estimate([math.log(value) for value in values] if log else values)
+    ends = found.low, found.mean, found.high
+    low, mean, high = (math.exp(max(-_LARGEST, min(_LARGEST, end))) for end in ends) if log else ends
+    return low, mean, high
+
+
 def _explain(drawn: Drawn) -> None:
     """Says above the axes what dots, diamonds and lines are."""
     axes, spec, soft = drawn.axes, drawn.spec, PALETTE["soft"]
-    name = quantity_said(spec.quantity, drawn.language) if spec.second else drawn.said("each seed")
+    each = drawn.said("each seed in logarithms" if spec.log_y else "each seed")
+    name = quantity_said(spec.quantity, drawn.language) if spec.second else each
     axes.plot([], [], "o", color=soft, markersize=_DOT, label=name)
     if spec.second:
         second = quantity_said(spec.second, drawn.language)

@@ -8,7 +8,7 @@ from residua import __version__, files
 from residua.errors import BadSetting
 from residua.report.diagnosis_page import said as with_code
 from residua.report.page import environment
-from residua.report.study_cards import arm_rows, claim_cards, tally
+from residua.report.study_cards import arm_rows, claim_cards, edges, tally
 from residua.report.study_figures import inlined, write_figures
 from residua.report.study_tables import arms_table, claims_table, write_tables
 from residua.report.study_words import Language, said, word
@@ -47,6 +47,7 @@ def render(results: Results, language: Language = "en", *, command: str, progres
             cards=cards,
             tally=tally(cards),
             arms=arm_rows(results, language),
+            edges=edges(results, language),
             figures=inlined(results, language),
             tables=[f"{results.study.name}-{name}" for name in ("claims", "arms")],
             language=language,

@@ -11,7 +11,7 @@ from rich.console import Console
 from residua.report.displays import Display, fitting_display
 from residua.report.numbers import duration
 from residua.report.section import plural
-from residua.report.study_cards import claim_cards
+from residua.report.study_cards import claim_cards, edges
 from residua.report.study_words import Language, said
 from residua.studies.results import Results
 
@@ -117,6 +117,8 @@ def answer(results: Results, language: Language) -> str:
     lines = [*_wrapped(said(results.study.question, language), 0), ""]
     for card in claim_cards(results, language):
         lines += [*_wrapped(f"{card.mark.sign} {card.says}", 0), *_wrapped(card.sentence, 2), ""]
+    if at_edge := edges(results, language):
+        lines += [*_wrapped(f"{at_edge}.", 0), ""]
     lines += [f"{trial} failed: {error}" for trial, error in results.failures.items()]
     larger = dict.fromkeys(one.needs for one in results.verdicts if one.needs)
     lines += [f"next: residua study {results.study.name} --scale {scale}" for scale in larger]

@@ -45,6 +45,10 @@ WORDS = {
     "chosen": Text("Each arm’s learning rate was chosen from", "各组学习率选自"),
     "smallest": Text("the grid’s smallest", "网格中最小"),
     "largest": Text("the grid’s largest", "网格中最大"),
+    "at the edge": Text(
+        "A better learning rate may lie beyond the edge of the grid that was chosen",
+        "以下各组选中网格边缘的学习率，更好的值可能在网格之外",
+    ),
     "effect": Text("the effect", "效应"),
     "zone": Text(
         "Each dot is a seed; the bar is the 95 % interval of the mean. Shaded: where the whole bar must lie to "
@@ -56,6 +60,9 @@ WORDS = {
         "虚线：运行之前就定下的、有意义的最小效应。",
     ),
     "each seed": Text("a seed; bar: 95 % interval of the mean", "每个种子；横条：均值的 95 % 区间"),
+    "each seed in logarithms": Text(
+        "a seed; bar: 95 % interval of the geometric mean", "每个种子；横条：几何均值的 95 % 区间"
+    ),
     "running": Text("still running: this page redraws itself", "仍在运行：本页会自动刷新"),
     "trials": Text("trials", "次试验"),
     "index": Text("The claims, put to the test", "论断的检验"),

@@ -5,16 +5,19 @@ no more than the time: the names of arm and recipe, the folder of the data, the 
 changes the last bits of a result; it is kept with the run (``environment.json``), and is no part of the address.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from residua import configuration
 from residua.data.dataset import Dataset
+from residua.errors import BadSetting
 from residua.training.plan import Plan
 
 TRAINING_VERSION = 1
@@ -64,7 +67,11 @@ def drawn(decided: Plan, *, seed: int) -> dict[str, Any]:
 
 
 def made(network: Any, *, source: str, settings: tuple[str, ...], seed: int) -> dict[str, Any]:
-    """Returns the identity of a module that a function or a user's file makes; a file counts with its text."""
+    """Returns the identity of a module that a function or a user's file makes; a file counts with its text.
+
+    Raises:
+        BadSetting: If two functions that differ could not be told apart by name and file.
+    """
     if isinstance(network, str):
         place, _, name = network.rpartition(":")
         text = Path(place).expanduser().read_bytes()
@@ -87,5 +94,24 @@ def _described(network: Any) -> dict[str, Any]:
         return {**_described(network.func), "given": given}
     if dataclasses.is_dataclass(network):
         kind = type(network)
-        return {"function": f"{kind.__module__}.{kind.__qualname__}", "fields": configuration.to_json(network)}
-    return {"function": f"{network.__module__}.{network.__qualname__}"}
+        return {**_named(kind), "fields": configuration.to_json(network)}
+    if "<" in getattr(network, "__qualname__", "<"):
+        raise BadSetting(
+            f"{network!r} cannot be told from another one like it, so its trials could not be kept; give an arm a "
+            "function that is defined at its file's own level, or a frozen dataclass that can be called"
+        )
+    return _named(network)
+
+
+def _named(made: Callable[..., Any]) -> dict[str, str]:
+    """Returns the name of a function or class and the digest of its file; `TRAINING_VERSION` stands for our own."""
+    name = {"function": f"{made.__module__}.{made.__qualname__}"}
+    if made.__module__.partition(".")[0] == "residua":
+        return name
+    for text in (
+        lambda: Path(inspect.getsourcefile(made) or "").read_bytes(),
+        lambda: inspect.getsource(made).encode(),
+    ):
+        with contextlib.suppress(OSError, TypeError):  # a notebook has no file, and a prompt no text
+            return {**name, "file": hashlib.sha256(text()).hexdigest()}
+    return name

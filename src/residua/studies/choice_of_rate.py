@@ -23,6 +23,8 @@ class Tried:
     """On validation, with the weights that the run keeps; infinite where it diverged."""
     accuracy: float
     seconds: float
+    error: str = ""
+    """Why it failed, where otherwise than by diverging: the rate was then chosen without it."""
 
 
 @final
@@ -64,8 +66,9 @@ def tried(store: Store, address: str, learning_rate: float) -> Tried | None:
     if store.is_trained(address):
         loss, accuracy, seconds = _outcome(store.trial(address))
         return Tried(learning_rate=learning_rate, address=address, loss=loss, accuracy=accuracy, seconds=seconds)
-    if store.failure(address) is not None:
-        return Tried(learning_rate=learning_rate, address=address, loss=inf, accuracy=0.0, seconds=0.0)
+    if (failure := store.failure(address)) is not None:
+        error = "" if failure.diverged else failure.error
+        return Tried(learning_rate=learning_rate, address=address, loss=inf, accuracy=0.0, seconds=0.0, error=error)
     return None
 
 

@@ -23,8 +23,8 @@ class Arm:
     """Short, for tables and legends: ``plain-56``."""
     network: str | NetworkSpec | Callable[[int], nn.Module]
     """Catalogue name, ``path.py:factory`` or specification. Where nothing is trained also what makes a module of a
-    seed: a function of a module's own level, or a frozen dataclass that can be called, whose fields then tell one
-    network from another."""
+    seed: a function of a module's own level, which counts with the text of its file, or a frozen dataclass that can be
+    called, whose fields then tell one network from another."""
     settings: tuple[str, ...] = ()
     """``name=value`` as `residua train --set` takes them, after those of the budget."""
     begins: str | None = None

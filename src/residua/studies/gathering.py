@@ -4,6 +4,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+from residua.errors import BadSetting
 from residua.studies.convergence import is_converged, losses_of
 from residua.studies.design import SCALES, Arm, Scale, Study
 from residua.studies.judging import first_scale, judge, judge_all
@@ -41,8 +42,14 @@ def gather(schedule: Schedule, store: Store) -> Results:
 
 
 def not_run(study: Study, scale: Scale) -> Results:
-    """Returns the results of a study that a scale cannot decide: none, and which scale can."""
-    first = next(study.budgets[one] for one in SCALES if one in study.budgets)
+    """Returns the results of a study that a scale cannot decide: none, and which scale can.
+
+    Raises:
+        BadSetting: If the study has no scale at all.
+    """
+    first = next((study.budgets[one] for one in SCALES if one in study.budgets), None)
+    if first is None:
+        raise BadSetting(f'{study.name} has no budget; give budgets={{"quick": Budget(…)}}, or laptop or paper')
     nothing = replace(study.budgets.get(scale, first), decides=())
     verdicts = tuple(
         judge(claim, {}, converged={}, budget=nothing, needs=first_scale(study, claim.name)) for claim in study.claims
@@ -86,6 +93,7 @@ def _row(arm: Arm, seed: int, one: Assignment | None, store: Store, measures: tu
     ended = len(made) == len(measures) and (trained or not one.trains)
     sizes = None if decided is None else decided.inspection
     training = decided if one.trains else None
+    training_seconds = run.read("run")["seconds"]["total"] if trained else 0.0
     return TrialRow(
         arm=arm.name,
         seed=seed,
@@ -98,17 +106,23 @@ def _row(arm: Arm, seed: int, one: Assignment | None, store: Store, measures: tu
         threads=run.read("environment")["threads"] if trained else None,
         parameters=None if sizes is None else sizes.parameters,
         multiply_adds=None if sizes is None else sizes.multiply_adds,
-        seconds=sum(made) + (run.read("run")["seconds"]["total"] if trained else 0.0),
+        seconds=sum(made) + training_seconds,
+        training_seconds=training_seconds,
         error=failure.error if failure else "",
         diverged=failure is not None and failure.diverged,
     )
 
 
 def _commit() -> str:
-    """Returns the short name of the commit that the sources are at; empty where they are no checkout."""
-    here = Path(__file__).parent
-    try:
-        found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True)
-    except OSError:
-        return ""
-    return found.stdout.strip()
+    """Returns the short name of the commit that the sources are at; empty where they are no checkout.
+
+    Installed below a checkout of something else they are none: git does not know this file there.
+    """
+    here = Path(__file__)
+    said = ""
+    for words in (["ls-files", "--error-unmatch", here.name], ["rev-parse", "--short", "HEAD"]):
+        try:
+            said = subprocess.check_output(["git", *words], cwd=here.parent, stderr=subprocess.DEVNULL, text=True)
+        except (OSError, subprocess.CalledProcessError):
+            return ""
+    return said.strip()

@@ -1,7 +1,8 @@
 """What a study gave at one scale, finished or not; gathered from a store by whoever wants to see it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import fsum
 from typing import Any, Literal, final
 
 from residua import __version__, configuration, machine
@@ -35,6 +36,8 @@ class TrialRow:
     """Of the forward pass of one image."""
     seconds: float = 0.0
     """Of training and measuring, whichever study had them done."""
+    training_seconds: float = 0.0
+    """Of these, what the run took, which other studies of the same address have, too."""
     error: str = ""
     """Why it failed, in one line."""
     diverged: bool = False
@@ -83,13 +86,20 @@ class Results:
 
     @property
     def failures(self) -> dict[str, str]:
-        """Returns the error of each trial that failed, by ``ARM, seed N``."""
-        return {f"{one.arm}, seed {one.seed}": one.error for one in self.trials if one.error}
+        """Returns the error of each trial that failed, by ``ARM, seed N``; of a grid's by ``ARM at rate R``."""
+        grids = {
+            f"{arm} at rate {one.learning_rate:g}": one.error
+            for arm, choice in self.choices.items()
+            for one in choice.tried
+            if one.error
+        }
+        return grids | {f"{one.arm}, seed {one.seed}": one.error for one in self.trials if one.error}
 
     @property
     def has_errors(self) -> bool:
-        """Says whether a trial failed otherwise than by diverging."""
-        return any(one.status == "failed" and not one.diverged for one in self.trials)
+        """Says whether a trial failed otherwise than by diverging, one of a grid included."""
+        grids = any(one.error for choice in self.choices.values() for one in choice.tried)
+        return grids or any(one.status == "failed" and not one.diverged for one in self.trials)
 
     @property
     def precision(self) -> str:
@@ -162,6 +172,14 @@ class Results:
             version=values["version"],
             commit=values["commit"],
         )
+
+
+def seconds_of_all(several: Sequence[Results]) -> float:
+    """Returns what several studies cost together: a run that they share is counted once."""
+    runs = {one.address: one.training_seconds for results in several for one in results.trials}
+    runs |= {one.address: one.seconds for results in several for each in results.choices.values() for one in each.tried}
+    measuring = (one.seconds - one.training_seconds for results in several for one in results.trials)
+    return fsum((*measuring, *runs.values()))
 
 
 def machine_line() -> str:

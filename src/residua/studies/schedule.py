@@ -92,12 +92,6 @@ class Schedule:
         """Lists the trials that count, seed by seed, so that a study that is stopped has whole seeds."""
         return [(arm, seed) for seed in self.seeds for arm in self.budget.arms]
 
-    @property
-    def total(self) -> int:
-        """Returns the number of trials, those of the grids included."""
-        rates = len(self.budget.learning_rates)
-        return len(self.pairs) + (rates * len(self.budget.arms) if rates > 1 else 0)
-
     def choice(self, arm: Arm) -> Choice | None:
         """Returns an arm's rate, once its grid has ended."""
         rates = self.budget.learning_rates
@@ -149,6 +143,11 @@ class Schedule:
 
     def _assigned(self, arm: Arm, seed: int, learning_rate: float | None, begins: Assignment | None) -> Assignment:
         decided = self._decided(arm, seed, learning_rate)
+        if seed == GRID_SEED and decided is not None and not decided.dataset.validation:
+            raise BadSetting(
+                f"{self.study.name} chooses learning rates on validation, and {self.budget.source} has no such part; "
+                "give data.validation_fraction above 0, or one learning rate"
+            )
         if decided is None:
             settings = self._settings(arm, None)
             identity = address.made(arm.network, source=self.budget.source, settings=settings, seed=seed)
@@ -216,6 +215,11 @@ class Schedule:
         if not self.seeds:
             raise BadSetting("--seeds is 0; give 1 or more")
         for arm in self.budget.arms:
+            if self.trains and not isinstance(arm.network, str | NetworkSpec):
+                raise BadSetting(
+                    f"{arm.name}: a function makes networks that are not trained; give a catalogue name, path.py:name "
+                    "or a NetworkSpec, or a budget without epochs"
+                )
             seen = {arm.name}
             while arm.begins is not None:
                 if arm.begins not in self._arms:
@@ -227,8 +231,13 @@ class Schedule:
         self._require_known()
 
     def _require_known(self) -> None:
-        """Checks that claims name arms of the study, and that a budget decides claims there are."""
+        """Checks that claims are told apart and name arms of the study, and that a budget decides claims there are."""
         claims = {claim.name: claim for claim in self.study.claims}
+        if len(claims) < len(self.study.claims):
+            raise BadSetting(f"{self.study.name}: two claims have one name; name each differently")
+        for claim in self.study.claims:
+            if not claim.effect:
+                raise BadSetting(f"claim {claim.name} has no effect; give one Term at least")
         for name in self.budget.decides:
             if name not in claims:
                 raise BadSetting(f"{self.study.name} decides {unknown('claim', name, claims)}")

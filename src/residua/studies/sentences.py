@@ -16,13 +16,20 @@ def sentence(claim: Claim, verdict: Verdict) -> Text:
     answer = _ANSWERS[verdict.answer]
     budget = Text("At this budget: ", "在此训练预算下：") if verdict.at_this_budget else Text("", "")
     measured, compared = _measured(claim, verdict), _compared(claim, verdict)
-    english = [f"{budget.en}{answer.en}{measured.en}{compared.en}."]
-    chinese = [f"{budget.zh}{answer.zh}{measured.zh}{compared.zh}。"]
-    for more in (verdict.reason, _published(claim)):
-        if more is not None:
-            english.append(more.en)
-            chinese.append(more.zh)
-    return Text(" ".join(english), "".join(chinese))
+    lies = Text(f", {compared.en}", f"，{compared.zh}") if compared else Text("", "")
+    first = Text(
+        f"{budget.en}{answer.en}{measured.en}{lies.en}.",
+        f"{budget.zh}{answer.zh}{measured.zh}{lies.zh}。",
+    )
+    return _joined(first, verdict.reason, _published(claim))
+
+
+def conclusion(claim: Claim, verdict: Verdict) -> Text:
+    """Returns a verdict without its numbers, for where these stand beside it: where the interval lies, and why."""
+    answer, compared = _ANSWERS[verdict.answer], _compared(claim, verdict)
+    if compared:
+        answer = Text(f"{answer.en}: the interval lies {compared.en}", f"{answer.zh}：区间{compared.zh}")
+    return _joined(Text(f"{answer.en}.", f"{answer.zh}。"), verdict.reason)
 
 
 def formula(claim: Claim) -> str:
@@ -105,19 +112,24 @@ def _measured(claim: Claim, verdict: Verdict) -> Text:
     )
 
 
-def _compared(claim: Claim, verdict: Verdict) -> Text:
-    """Says where the interval lies; a claim is about m, and so is what decides it."""
+def _joined(*sentences: Text | None) -> Text:
+    known = [one for one in sentences if one is not None]
+    return Text(" ".join(one.en for one in known), "".join(one.zh for one in known))
+
+
+def _compared(claim: Claim, verdict: Verdict) -> Text | None:
+    """Says where the interval lies; a claim is about m, and so is what decides it. None where nothing is decided."""
     if verdict.answer not in ("supported", "contradicted"):
-        return Text("", "")
+        return None
     m, supported = _number(claim.smallest), verdict.answer == "supported"
     if claim.kind == "within":
         return Text(
-            f", wholly {'within' if supported else 'outside'} ±{m}, the smallest that would matter",
-            f"，完全落在 ±{m} 之{'内' if supported else '外'}（±{m} 为有意义的最小效应）",
+            f"wholly {'within' if supported else 'outside'} ±{m}, the smallest that would matter",
+            f"完全落在 ±{m} 之{'内' if supported else '外'}（±{m} 为有意义的最小效应）",
         )
     return Text(
-        f", wholly {'above' if supported else 'below'} {m}, the smallest that would matter",
-        f"，完全{'高' if supported else '低'}于有意义的最小效应 {m}",
+        f"wholly {'above' if supported else 'below'} {m}, the smallest that would matter",
+        f"完全{'高' if supported else '低'}于有意义的最小效应 {m}",
     )
 
 

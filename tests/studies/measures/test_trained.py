@@ -1,7 +1,8 @@
 """What is measured on a trained trial agrees with its own run, and with the slow obvious way."""
 
 from dataclasses import replace
-from math import log
+from math import inf, log
+from typing import Any
 
 import pytest
 import torch
@@ -9,12 +10,13 @@ from torch.nn import functional
 
 from residua.studies import performing
 from residua.studies.design import Arm
-from residua.studies.measures.course import course
+from residua.studies.measures.course import COURSE, course
 from residua.studies.measures.deepened import deepened
 from residua.studies.measures.health import gradient_health, kept_information
 from residua.studies.schedule import Schedule
 from residua.studies.store import Store
 from residua.studies.trial import Trial
+from residua.training.record import Record
 from tests.studies.tiny import NETWORK, budget, study
 
 DEEP = replace(NETWORK, blocks=(3,))
@@ -51,6 +53,24 @@ def test_the_course_is_that_of_the_run(trials: dict[str, Trial]):
     assert len(labels) == run.read("data")["parts"]["train"]["images"]
     assert found.numbers["train_loss"] == pytest.approx(float(functional.cross_entropy(logits, labels)), rel=1e-4)
     assert found.numbers["train_error"] == pytest.approx(float((logits.argmax(1) != labels).float().mean()), abs=2e-3)
+
+
+def test_a_set_without_a_test_part_has_the_numbers_of_its_training_part(
+    trials: dict[str, Trial], monkeypatch: pytest.MonkeyPatch
+):
+    whole, read = course(trials["first"]), Record.read
+
+    def without_test(self: Record, name: str) -> dict[str, Any]:
+        found = read(self, name)
+        return {**found, "parts": {}} if name == "result" else found
+
+    monkeypatch.setattr(Record, "read", without_test)
+    found = course(trials["first"]).numbers
+    assert found == {name: whole.numbers[name] for name in ("train_loss", "train_error", "seconds")}
+
+
+def test_an_arm_that_diverged_is_worse_than_every_other_and_its_gap_unknown():
+    assert dict(COURSE.diverged) == dict.fromkeys(("train_loss", "train_error", "test_loss", "test_error"), inf)
 
 
 def test_identity_blocks_change_no_logit_and_gradient_reaches_them(trials: dict[str, Trial]):

@@ -11,8 +11,6 @@ from residua.training.record import Record
 
 _IMAGES = 10_000
 _AT_ONCE = 256
-_CHANCE = 0.9
-"""Error of a network that answers at random among ten classes."""
 
 
 def course(trial: Trial) -> Measurement:
@@ -20,7 +18,8 @@ def course(trial: Trial) -> Measurement:
 
     Numbers: ``train_loss`` (mean cross-entropy in nats, no smoothing) and ``train_error`` of the weights that the run
     keeps, in evaluation mode on at most 10,000 training images without augmentation; ``test_loss`` and ``test_error``
-    likewise on the test part; ``gap``, test error − training error; ``seconds`` of training. Series, by epoch:
+    likewise on the test part, and ``gap``, test error − training error, where the set has one; ``seconds`` of training.
+    Where a trial diverged, losses and errors are infinite, and the gap is unknown. Series, by epoch:
     ``train_loss`` and ``train_error`` as the steps saw them (He et al. 2015, Fig. 6 draws these), and
     ``validation_error``. Errors are shares between 0 and 1.
 
@@ -31,31 +30,16 @@ def course(trial: Trial) -> Measurement:
         raise ValueError("a course is of a trial that was trained")
     case = trial.case(_IMAGES)
     loss, error = _asked(case, case.examples)
-    kept = trial.run.read("result")["parts"]["test"]
-    test_error = 1 - kept["accuracy"]
-    return Measurement(
-        numbers={
-            "train_loss": loss,
-            "train_error": error,
-            "test_loss": kept["uncalibrated"]["loss"],
-            "test_error": test_error,
-            "gap": test_error - error,
-            "seconds": trial.run.read("run")["seconds"]["training"],
-        },
-        series=_by_epoch(trial.run),
-    )
+    numbers = {"train_loss": loss, "train_error": error, "seconds": trial.run.read("run")["seconds"]["training"]}
+    kept = trial.run.read("result")["parts"].get("test")
+    if kept is not None:
+        test_error = 1 - kept["accuracy"]
+        numbers |= {"test_loss": kept["uncalibrated"]["loss"], "test_error": test_error, "gap": test_error - error}
+    return Measurement(numbers=numbers, series=_by_epoch(trial.run))
 
 
 COURSE = Measure(
-    "course",
-    course,
-    diverged={
-        "train_loss": inf,
-        "train_error": _CHANCE,
-        "test_loss": inf,
-        "test_error": _CHANCE,
-        "gap": 0.0,
-    },
+    "course", course, diverged=dict.fromkeys(("train_loss", "train_error", "test_loss", "test_error"), inf)
 )
 
 
