@@ -46,9 +46,7 @@ class Leases:
             ended.set()
             beating.join()
             for old in self._generations(name):  # the oldest first: at no moment is a dead one the newest
-                if _generation(old) <= _generation(
-                    path
-                ):  # a newer one is of who took over while this process stood still
+                if _generation(old) <= _generation(path):  # a newer one is of who took over
                     old.unlink(missing_ok=True)
 
     def held(self) -> list[str]:
