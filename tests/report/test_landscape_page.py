@@ -154,11 +154,12 @@ def test_twins_are_saved_side_by_side(tmp_path: Path):
 
 
 def test_figures_are_files_in_place_of_those_of_before(tmp_path: Path):
-    (tmp_path / "landscape-old.svg").write_text("")
-    (tmp_path / "loss.svg").write_text("")
+    kept = ("loss.svg", "landscape-path.html", "landscape-twins.json")
+    for name in ("landscape-old.svg", *kept):
+        (tmp_path / name).write_text("")
     Landscape(surface=replace(surface(bowl(5)), plane=None)).write_figures(tmp_path)
     drawn = {f"landscape-{name}.{kind}" for name in ("contours", "cells", "errors") for kind in ("svg", "png")}
-    assert {path.name for path in tmp_path.iterdir()} == {"loss.svg", "landscape-relief.png", *drawn}
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "landscape-relief.png", *drawn}
 
 
 def test_a_place_that_cannot_be_written_is_said_in_one_line(tmp_path: Path):
