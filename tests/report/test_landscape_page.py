@@ -14,6 +14,7 @@ from tests.report.fabricated_surfaces import bowl, comparison, curvature, line, 
 
 from residua.errors import BadSetting
 from residua.report.landscape_page import Landscape, render, sections_of
+from residua.report.landscape_sections import comparison_section
 
 TWINS = Landscape(comparison=comparison(), curvature=curvature())
 
@@ -151,6 +152,15 @@ def test_twins_are_saved_side_by_side(tmp_path: Path):
     with np.load(tmp_path / "twins.npz") as kept:
         np.testing.assert_array_equal(kept["plain_loss_train"], comparison().plain.cells[0].loss)
         assert "residual_loss_train" in kept
+
+
+def test_the_twins_caption_says_how_sure_the_ranges_are_and_what_has_no_hessian():
+    """The range of three independent draws holds the median of their distribution with 1 − 2⁻²."""
+    found = comparison_section(comparison()).caption
+    assert "3 draws of the directions (smallest to largest; with 75.0" in found
+    assert "Statistics that are recalibrated have no Hessian" in found
+    frozen = replace(comparison(), rows=tuple(row for row in comparison().rows if row.policy == "frozen"))
+    assert "no Hessian" not in comparison_section(frozen).caption
 
 
 def test_figures_are_files_in_place_of_those_of_before(tmp_path: Path):
