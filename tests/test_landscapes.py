@@ -14,15 +14,18 @@ from torch.nn import functional
 
 import residua
 from residua import landscapes, twinning
-from residua.diagnostics.case import Case
+from residua.diagnostics.case import Case, opened
 from residua.diagnostics.landscape import survey
 from residua.diagnostics.landscape.directions import random_pair
 from residua.diagnostics.landscape.moving import Moving
+from residua.diagnostics.landscape.spec import SurfaceSpec
 from residua.diagnostics.landscape.surface import Numbers, Surface
 from residua.errors import BadRun, BadSetting, BadWeights, Interrupted
+from residua.opening import Opened
 from residua.report import landscape_page
 from residua.report.landscape_page import Landscape
 from residua.runs import Run
+from residua.surveying import looked_at
 from residua.training import fit as fitting
 from residua.training.path import PathKeeper
 from residua.training.plan import TrainSpec, plan
@@ -126,6 +129,32 @@ def test_images_are_drawn_from_all_that_are_given_for_they_may_be_sorted_by_clas
     assert "The loss is the mean over 8 of 12 images, drawn with seed 0." in found.remarks
 
 
+def test_held_out_images_are_drawn_too():
+    """They are sorted by their labels, 0 and 1: the first 16 have one alone."""
+    module, images, labels = small()
+    held_out = (torch.randn(40, 4, generator=torch.Generator().manual_seed(1)), torch.arange(40) // 20)
+    found = looked_at(Opened(case=opened(module, images, labels, held_out=held_out)), SurfaceSpec(images=16, seed=1))
+    assert found.case.held_out is not None
+    chosen = found.case.held_out.labels
+    assert len(chosen) == 16
+    assert set(chosen.tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"convexity": True, "policy": "recalibrated"}, "leave it out, or take policy frozen or batch"),
+        ({"convexity": True, "dimensions": 1}, "this is a line; leave it out"),
+        ({"convexity": True, "part": "1/2", "store": "kept.npz"}, "measure them without part"),
+        ({"curvature": True, "part": "1/2", "store": "kept.npz"}, "measure them without part"),
+    ],
+)
+def test_what_has_no_hessian_is_refused_before_a_cell_is_computed(idle: list[object], given, message):
+    with pytest.raises(BadSetting, match=message):
+        residua.landscape(*small(), **{**QUICK, **given})
+    assert idle == []
+
+
 def test_the_hessian_within_the_plane_is_asked_for():
     module, images, labels = small()
     found = only(residua.landscape(module, images, labels, convexity=True, **QUICK))
@@ -141,6 +170,16 @@ def test_curvature_is_of_all_images_and_of_the_surfaces_policy(monkeypatch: pyte
     ((case, given),) = asked
     assert found.curvature is not None
     assert (len(case.examples), given["images"], given["policy"]) == (12, 8, "batch")
+
+
+def test_eigenvectors_are_of_the_surfaces_policy():
+    module, images, labels = small()
+    directions = {
+        policy: only(residua.landscape(module, images, labels, axes="hessian", policy=policy, **QUICK)).grid.axes
+        for policy in ("frozen", "batch")
+    }
+    frozen, batch = (axes[0].direction.eigenvalue for axes in directions.values())
+    assert frozen != pytest.approx(batch, rel=0.05)
 
 
 def test_eigenvectors_of_the_largest_eigenvalues_are_asked_for():
@@ -234,7 +273,7 @@ def test_the_path_is_drawn_where_the_run_kept_it(tmp_path: Path):
         ({"twin": True, "axes": "path"}, BadSetting, "leave out axes"),
         ({"twin": True, "part": "1/2"}, BadSetting, "leave out axes, dimensions and part"),
         ({"twin": True, "weights": "x.pt"}, BadSetting, "leave out weights"),
-        ({"store": "/proc/here.npz"}, BadSetting, "cannot write /proc/here.npz"),
+        ({"store": "/proc/here.npz"}, BadRun, "cannot write /proc/here.npz"),
         ({"out": "/proc/here.html"}, BadSetting, "cannot write /proc/here.html"),
     ],
 )
@@ -260,7 +299,7 @@ def test_a_module_needs_labels_or_a_loss_and_brings_its_weights():
     with pytest.raises(BadSetting, match="load them before"):
         residua.landscape(module, images, labels, weights="x.pt")
     with pytest.raises(BadSetting, match="name a run, not a module"):
-        residua.landscape(module, twin=True)
+        residua.landscape(module, images, labels, twin=True)
     with pytest.raises(BadSetting, match="name a file for it with --store"):
         residua.landscape(module, images, labels, part="1/2")
     squares = residua.landscape(module, images, loss=lambda output, _: output.square().mean(), **QUICK)
@@ -288,6 +327,9 @@ def test_a_runs_network_stands_beside_its_plain_twin(run: Record, monkeypatch: p
         ("plain", "recalibrated"),
     ]
     assert all(row.seeds == (0, 1, 2) and len(row.numbers) == 3 for row in compared.rows)
+    shares = [one.non_convex for row in compared.rows[:2] for one in row.numbers]
+    assert all(share is not None and 0 <= share <= 1 for share in shares)
+    assert all(one.non_convex is None for row in compared.rows[2:] for one in row.numbers)
     assert twinning.differences(run, Record(run.path.with_name("tiny-plain"))) == ()
 
 

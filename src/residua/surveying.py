@@ -35,8 +35,6 @@ FOLDER = "landscape"
 Tell = Callable[[str, int, int], object]
 """Is told what is computed, how much of it is done, and how much there is."""
 _DIGITS = 8
-_EVERY = 4
-"""Cells of the map between two of the plane's Hessians; one of these costs two exact products."""
 _PREVIEW_SECONDS, _PREVIEW_SHARE = 10.0, 0.05
 """Between two pages of a surface under way; and what writing them may take of the time."""
 
@@ -80,7 +78,7 @@ def lines_of(found: Opened, spec: SurfaceSpec, to: Any = None) -> Lines:
     if spec.axes == "path":
         return _along_path(found, spec)
     if spec.axes == "hessian":
-        pairs = leading(found.case, count=spec.count)
+        pairs = leading(found.case, count=spec.count, policy="batch" if spec.policy == "batch" else "frozen")
         return Lines(directions=tuple(eigenvector(module, vector, value) for vector, value in pairs))
     pair = random_pair(module, seed=spec.seed, normalisation=spec.normalisation)
     return Lines(directions=pair[: spec.count])
@@ -117,7 +115,10 @@ def looked_at(found: Opened, spec: SurfaceSpec) -> Opened:
     case = found.case
     order = torch.randperm(len(case.examples), generator=torch.Generator().manual_seed(spec.seed))
     places = order[: spec.images].to(case.device)
-    held_out = None if case.held_out is None else case.held_out.take(slice(spec.images))
+    held_out = case.held_out
+    if held_out is not None and len(held_out) > spec.images:  # a run's are drawn already
+        order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(spec.seed))
+        held_out = held_out.take(order[: spec.images].to(case.device))
     whole = len(case.examples) if found.plan is None else len(found.plan.dataset.train)
     said = f"The loss is the mean over {len(places):,} of {whole:,} images, drawn with seed {spec.seed}."
     remarks = (*case.remarks, said) if len(places) < whole else case.remarks
@@ -205,7 +206,7 @@ def drawn(
     store: Any = None,
     page: Path | None = None,
     beside: Surface | None = None,
-    convexity: bool = False,
+    every: int | None = None,
 ) -> Surface:
     """Computes a surface, shows it meanwhile, and measures the Hessian within its plane where that is asked for.
 
@@ -217,26 +218,35 @@ def drawn(
         store: A file for finished cells; None takes one in the run's folder, if it is a run.
         page: Written every few seconds, of what is done so far.
         beside: The surface that this one is compared with there.
-        convexity: Whether the Hessian within the plane is measured too.
+        every: As `curved` takes it; None measures no Hessian.
 
     Raises:
-        BadSetting: If the page or the store cannot be written.
+        BadSetting: If the page cannot be written.
         ResiduaError: As `lines_of` and `surface_of` do.
     """
     lines = lines_of(found, spec, to)
     place = store_of(found, spec, to) if store is None else Path(store)
-    try:
-        surface = surface_of(found, spec, lines, store=place, told=_Shown(found.case.name, spec, tell, page, beside))
-    except OSError as error:
-        raise BadSetting(f"cannot write {place} ({error.strerror or error}); choose a place with --store") from error
-    if not convexity or surface.done < 1:
+    surface = surface_of(found, spec, lines, store=place, told=_Shown(found.case.name, spec, tell, page, beside))
+    if every is None or surface.done < 1:
         return surface
+    return curved(found, surface, tell, every=every)
+
+
+def curved(found: Opened, surface: Surface, tell: Tell, *, every: int) -> Surface:
+    """Returns a whole surface with the Hessian within its plane, and the share of it that is not convex.
+
+    Args:
+        found: What the surface is of.
+        surface: Under a policy that a Hessian has: not ``recalibrated``.
+        tell: Is told how much is done.
+        every: Cells of the map from one that is measured to the next; each costs two exact products.
+    """
 
     def told(done: int, total: int) -> None:
         tell(f"{found.case.name}, curvature in the plane", done, total)
 
     return with_numbers(
-        replace(surface, plane=plane_of(found.case, surface, every=_EVERY, policy=spec.policy, told=told))
+        replace(surface, plane=plane_of(found.case, surface, every=every, policy=surface.policy, told=told))
     )
 
 

@@ -76,7 +76,8 @@ def test_every_option_reaches_the_verb(command, monkeypatch: pytest.MonkeyPatch,
 
 def test_parts_are_put_together(command):
     for part in (1, 2):
-        code, _, _ = command("own.py:tiny", *QUICK, "--part", f"{part}/2", "--store", f"{part}.npz")
+        code, said, _ = command("own.py:tiny", *QUICK, "--part", f"{part}/2", "--store", f"{part}.npz")
+        assert "page" not in said
         assert code == 0
     code, out, _ = command("--merge", "1.npz", "2.npz", "--out", "whole.html")
     assert code == 0

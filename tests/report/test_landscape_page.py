@@ -14,6 +14,7 @@ from tests.report.fabricated_surfaces import bowl, comparison, curvature, line, 
 
 from residua.errors import BadSetting
 from residua.report.landscape_page import Landscape, render, sections_of
+from residua.report.landscape_sections import comparison_section
 
 TWINS = Landscape(comparison=comparison(), curvature=curvature())
 
@@ -153,12 +154,22 @@ def test_twins_are_saved_side_by_side(tmp_path: Path):
         assert "residual_loss_train" in kept
 
 
+def test_the_twins_caption_says_how_sure_the_ranges_are_and_what_has_no_hessian():
+    """The range of three independent draws holds the median of their distribution with 1 − 2⁻²."""
+    found = comparison_section(comparison()).caption
+    assert "3 draws of the directions (smallest to largest; with 75.0" in found
+    assert "Statistics that are recalibrated have no Hessian" in found
+    frozen = replace(comparison(), rows=tuple(row for row in comparison().rows if row.policy == "frozen"))
+    assert "no Hessian" not in comparison_section(frozen).caption
+
+
 def test_figures_are_files_in_place_of_those_of_before(tmp_path: Path):
-    (tmp_path / "landscape-old.svg").write_text("")
-    (tmp_path / "loss.svg").write_text("")
+    kept = ("loss.svg", "landscape-path.html", "landscape-twins.json")
+    for name in ("landscape-old.svg", *kept):
+        (tmp_path / name).write_text("")
     Landscape(surface=replace(surface(bowl(5)), plane=None)).write_figures(tmp_path)
     drawn = {f"landscape-{name}.{kind}" for name in ("contours", "cells", "errors") for kind in ("svg", "png")}
-    assert {path.name for path in tmp_path.iterdir()} == {"loss.svg", "landscape-relief.png", *drawn}
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "landscape-relief.png", *drawn}
 
 
 def test_a_place_that_cannot_be_written_is_said_in_one_line(tmp_path: Path):

@@ -43,6 +43,13 @@ def test_without_outliers_the_scale_ends_at_the_largest_loss():
     assert found.clipped == ()
 
 
+@pytest.mark.parametrize("level", [1.0, 2.0, 2.3])
+def test_an_outlier_beside_equal_losses_leaves_a_scale_with_two_ends(level):
+    found = scale_of([table(*[level] * 99, 1e6)])
+    assert found.low < found.high
+    assert np.isfinite(found.heights(table(level, 1e6))).all()
+
+
 def test_a_loss_of_zero_is_at_the_lower_end_and_counted():
     found = scale_of([table(0, *np.geomspace(1e-3, 10, 99))])
     assert found.logarithmic

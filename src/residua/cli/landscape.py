@@ -82,7 +82,8 @@ def command(
         click.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2, allow_nan=False))
     else:
         click.echo(found.says)
-        click.echo(f"page: {found.page}")
+        if found.page is not None:
+            click.echo(f"page: {found.page}")
     if open_page and found.page is not None:
         click.launch(str(found.page.resolve()))
 

@@ -109,8 +109,9 @@ class Landscape:
             BadSetting: If they cannot be written there.
         """
         place = Path(folder)
-        for old in place.glob(f"{FIGURE}*"):
-            old.unlink()
+        for kind in ("svg", "png"):
+            for old in place.glob(f"{FIGURE}*.{kind}"):
+                old.unlink()
         for drawing in _drawings(self):
             figure = drawing.draw()
             _written(place / f"{FIGURE}{drawing.name}.svg", to_svg(figure))

@@ -105,7 +105,7 @@ def scale_of(losses: Sequence[Array]) -> Scale:
 def _logarithmic_ends(losses: Array) -> tuple[float, float]:
     high, trimmed = float(losses.max()), float(np.quantile(losses, _KEPT_BELOW))
     low = max(float(losses.min()), float(np.median(losses)) * 10.0**-_DECADES_BELOW_MEDIAN)
-    return low, _rounded_up(trimmed) if high > 10 * trimmed else high
+    return low, _rounded_up(trimmed) if high > 10 * trimmed > 10 * low else high
 
 
 def _linear_ends(losses: Array) -> tuple[float, float]:

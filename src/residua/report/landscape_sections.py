@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from residua.diagnostics.curvature.curvature import Curvature
 from residua.diagnostics.landscape.comparison import QUANTITIES, STATISTICS, Comparison, Quantity, rougher
+from residua.diagnostics.landscape.numbers import confidence
 from residua.diagnostics.landscape.surface import Numbers, Surface
 from residua.diagnostics.measured import Measured
 from residua.report import curvature_figures, landscape_lines, landscape_maps
@@ -42,8 +43,7 @@ def comparison_section(found: Comparison) -> Section:
         title="The twins in numbers",
         says="Both networks in the same numbers, along the same directions; the rougher is named only where every draw "
         "of the directions agrees.",
-        caption=f"Median over {' or '.join(map(str, draws))} draws of the directions (smallest to largest). "
-        + " ".join(_grids(found)),
+        caption=" ".join((_over(draws), *_grids(found), *_without_hessian(found))),
         tables=tuple(_twin_rows(found, policy) for policy in found.policies),
     )
 
@@ -195,6 +195,21 @@ def _precision(surface: Surface) -> str:
 def _line(surface: Surface, number: int) -> Drawing:
     label = f"The loss of {surface.name} along one direction"
     return Drawing(name=f"line-{number}", draw=lambda: landscape_lines.along_line(surface), label=label)
+
+
+def _over(draws: Sequence[int]) -> str:
+    """Says what the ranges are over, and how surely they hold the median of all directions."""
+    sure = f"; with {percent(confidence(draws[0]))} these enclose the median of all directions"
+    one = sure if len(draws) == 1 and draws[0] > 1 else ""
+    return f"Median over {' or '.join(map(str, draws))} draws of the directions (smallest to largest{one})."
+
+
+def _without_hessian(found: Comparison) -> Iterator[str]:
+    if "recalibrated" in found.policies:
+        yield (
+            "Statistics that are recalibrated have no Hessian by the weights, so of these no non-convex cells are "
+            "counted."
+        )
 
 
 def _grids(found: Comparison) -> Iterator[str]:

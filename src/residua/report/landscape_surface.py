@@ -28,7 +28,7 @@ _SCRIPT = Path(__file__).parent / "templates" / "landscape.js"
 _COLOUR_STOPS = 17
 _DIGITS = 5
 """Significant ones of a loss in the page."""
-_VIEW = {"eye": {"x": 1.12, "y": -1.32, "z": 1.16}, "center": {"x": 0, "y": 0, "z": -0.16}}
+_VIEW = {"eye": {"x": 1.22, "y": -1.44, "z": 1.26}, "center": {"x": 0, "y": 0, "z": -0.16}}
 """From above and from one corner: the middle of a bowl is seen."""
 
 

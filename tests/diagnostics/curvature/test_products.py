@@ -67,6 +67,7 @@ def test_the_hessian_of_a_quadratic_is_its_matrix_everywhere():
 def test_it_is_of_the_mean_however_many_pass_at_once_and_however_often_they_repeat(monkeypatch):
     case, v = images_case(count=11), drawn(127, seed=2)
     found = []
+    monkeypatch.setattr(products_file, "_NUMBERS_AT_ONCE", 1)
     for at_once in (32, 4, 1):
         monkeypatch.setattr(products_file, "_AT_ONCE", {"cpu": at_once})
         with products_of(case, case.examples) as product:
@@ -79,9 +80,19 @@ def test_it_is_of_the_mean_however_many_pass_at_once_and_however_often_they_repe
         torch.testing.assert_close(gradient, found[0][1], rtol=1e-10, atol=1e-13)
 
 
+def test_small_examples_pass_together_and_large_ones_in_pieces(monkeypatch):
+    monkeypatch.setattr(products_file, "_AT_ONCE", {"cpu": 2})
+    case, size = images_case(count=11), images_case().examples.args[0][0].numel()
+    for room, expected in ((11 * size, 1), (4 * size, 3), (1, 6)):
+        monkeypatch.setattr(products_file, "_NUMBERS_AT_ONCE", room)
+        with products_of(case, case.examples) as product:
+            assert len(product._pieces) == expected
+
+
 def test_labels_that_the_loss_leaves_out_count_in_no_piece(monkeypatch):
     """The mean is over the others: pieces of 4 that hold 4, 1 and 0 of these have shares 4/5, 1/5 and 0."""
     monkeypatch.setattr(products_file, "_AT_ONCE", {"cpu": 4})
+    monkeypatch.setattr(products_file, "_NUMBERS_AT_ONCE", 1)
     case, v = images_case(), drawn(127, seed=2)
     case.examples.labels[5:] = -100
     with products_of(case, case.examples) as product:

@@ -10,6 +10,7 @@ from tests.diagnostics.landscape.surveyed import direction, line, naive, network
 from torch import Tensor, nn
 
 from residua.diagnostics.case import opened
+from residua.diagnostics.landscape.between import between
 from residua.diagnostics.landscape.layout import flat
 from residua.diagnostics.landscape.moving import moving
 from residua.diagnostics.landscape.survey import survey
@@ -39,6 +40,20 @@ def test_a_point_is_an_exact_sum_and_zeros_are_the_centre_to_the_bit():
         assert torch.equal(flat(moved.module), expected)
         moved.to([0.0, 0.0])
         assert torch.equal(flat(moved.module), flat(module))
+
+
+def test_one_along_the_line_to_another_network_is_that_network_to_the_bit():
+    here, there = network().float(), network(seed=1).float()
+    with torch.no_grad():
+        for one in there.parameters():
+            one.mul_(1e-4)  # whose last digits a float32 difference would not hold
+        for name, one in there.named_buffers():
+            if name.endswith("running_var"):
+                one.mul_(1e-4)
+    with moving(here, [between(here, there)], pictures(network()).examples) as moved:
+        moved.to([1.0])
+        found = moved.module.state_dict()
+        assert all(torch.equal(found[name], one) for name, one in there.state_dict().items())
 
 
 def test_a_module_that_cannot_be_copied_is_moved_in_place_and_put_back():

@@ -9,9 +9,8 @@ import torch
 
 from residua.diagnostics.landscape.directions import Direction
 from residua.diagnostics.landscape.grid import Axis, Grid
-from residua.diagnostics.landscape.numbers import numbers_of, over_directions, roughness
+from residua.diagnostics.landscape.numbers import confidence, numbers_of, roughness
 from residua.diagnostics.landscape.surface import Cells, Centre, Plane, Precision, Surface
-from residua.errors import BadSetting
 
 X, Y = np.meshgrid(np.linspace(-1, 1, 13), np.linspace(-1, 1, 11))
 
@@ -109,13 +108,5 @@ def test_the_extremes_enclose_the_median_as_often_as_they_say():
     """Skewed values, log-normal with median 1: of 20,000 sets of five 1 − 2⁻⁴ = 93.75 % enclose it."""
     values = np.exp(2 * np.random.default_rng(0).standard_normal((20_000, 5)))
     share = np.mean((values.min(1) <= 1) & (values.max(1) >= 1))
-    found = over_directions([3.0, 1.0, inf, 2.0, 0.0])
-    assert found.confidence == 1 - 1 / 16 == pytest.approx(share, abs=0.01)
-    assert (found.median, found.low, found.high, found.count) == (2.0, 0.0, inf, 5)
-    assert over_directions([4.0]).confidence == 0
-
-
-@pytest.mark.parametrize("values", [[], [1.0, nan]])
-def test_values_that_are_not_known_have_no_interval(values):
-    with pytest.raises(BadSetting, match="one known number for each direction"):
-        over_directions(values)
+    assert confidence(5) == 1 - 1 / 16 == pytest.approx(share, abs=0.01)
+    assert confidence(1) == 0

@@ -149,3 +149,10 @@ def test_a_word_that_is_not_known_gets_the_nearest_one(given, near):
 def test_words_that_are_no_numbers_are_one_line(read, given):
     with pytest.raises(BadSetting, match="; give "):
         read(given)
+
+
+def test_planes_that_are_drawn_otherwise_are_kept_in_files_of_their_own():
+    """Between two networks the second axis is drawn, as both of random ones are; a line there has none."""
+    names = {SurfaceSpec(axes="between", dimensions=2, normalisation=one).says for one in ("filter", "layer")}
+    assert len(names) == 2
+    assert len({SurfaceSpec(axes="between", normalisation=one).says for one in ("filter", "layer")}) == 1

@@ -46,6 +46,8 @@ class Moving:
         self.folds: tuple[Fold, ...] = ()
         self._layout = layout_of(module)
         self._centre = flat(module)
+        if any(one.vector.dtype == torch.float64 for one in directions):
+            self._centre = self._centre.double()  # the sum is rounded once, as it is written
         self._point = self._centre.clone()
         self._steps = [_fitting(one.vector, self._centre) for one in directions]
         parts = self._layout.parts(self._point)
@@ -72,10 +74,11 @@ class Moving:
             target.copy_(self._parts[name])
         with torch.no_grad():
             for buffer, centre, differences in self._buffers:
-                buffer.copy_(centre)
+                there = centre
                 for a, difference in zip(point, differences, strict=True):
                     if difference is not None:
-                        buffer.add_(difference.to(buffer), alpha=a)
+                        there = there + a * difference.to(centre.device)
+                buffer.copy_(there)
             for fold in self.folds:
                 fold.write()
 

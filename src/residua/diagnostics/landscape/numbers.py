@@ -3,34 +3,13 @@
 Notation: L [rows, columns] the loss; a line is a row or a column of it with three cells or more.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import median
-from typing import final
-
 import numpy as np
 
 from residua.diagnostics.landscape.surface import Array, Numbers, Surface
-from residua.errors import BadSetting
 
 _NEAR = 1.0
 _ROUNDING = 1e-5
 """A line that varies by less than this part of its size is level, but for the rounding of float32."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """Where the median of a number over all directions lies, from some of them."""
-
-    median: float
-    low: float
-    """The smallest of the values."""
-    high: float
-    """The largest."""
-    count: int
-    confidence: float
-    """Of the median over all directions lying between ``low`` and ``high``: 1 − 2^(1−n), whatever the distribution."""
 
 
 def numbers_of(surface: Surface) -> Numbers:
@@ -70,25 +49,14 @@ def roughness(loss: Array) -> float:
     return float(np.mean([_of_line(line) for line in lines]))
 
 
-def over_directions(values: Sequence[float]) -> Interval:
-    """Returns the median of a number over directions that were drawn, from the least value to the largest.
+def confidence(count: int) -> float:
+    """Returns how surely the least and the largest of n values enclose the median of what they are drawn from.
 
     With so few directions, skewed numbers, shares, zeros and infinities, neither a bootstrap nor a normal law holds.
     That the extremes of n independent values enclose the median of their distribution has probability 1 − 2^(1−n) for
     any continuous one, and at least that for any other: 75 % of 3, 94 % of 5, 99.8 % of 10.
-
-    Raises:
-        BadSetting: If there is no value, or one is NaN.
     """
-    if not values or any(np.isnan(values)):
-        raise BadSetting(f"the values over directions are {list(values)}; give one known number for each direction")
-    return Interval(
-        median=median(values),
-        low=min(values),
-        high=max(values),
-        count=len(values),
-        confidence=1 - 2.0 ** (1 - len(values)),
-    )
+    return 1 - 2.0 ** (1 - count)
 
 
 def _of_line(line: Array) -> float:

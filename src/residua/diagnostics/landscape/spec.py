@@ -88,7 +88,8 @@ class SurfaceSpec:
             map(str, _each(self.steps, self.count) or (_LINE if self.count == 1 else _PLANE,) * self.count)
         )
         span = "" if self.span is None else "-" + "x".join(f"{low:g}to{high:g}" for low, high in self.span)
-        own = f"-{self.normalisation}-{self.seed}" if self.axes == "random" else f"-{self.seed}" if self.seed else ""
+        is_drawn = self.axes == "random" or (self.axes == "between" and self.count == 2)
+        own = f"-{self.normalisation}-{self.seed}" if is_drawn else f"-{self.seed}" if self.seed else ""
         said = f"{self.axes}{own}-{self.policy}-{steps}{span}-{self.images}"
         said += "" if self.precision == "auto" else f"-{self.precision}"
         return said if self.share == (1, 1) else f"{said}-{self.share[0]}of{self.share[1]}"

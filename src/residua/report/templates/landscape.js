@@ -29,7 +29,7 @@
   const scene = domain => ({
     domain, camera, aspectmode: "manual", aspectratio: {x: 1, y: 1, z: .72},
     xaxis: axis("x", {nticks: 5}), yaxis: axis("y", {nticks: 5}),
-    zaxis: axis("", {range: [given.low, given.high], tickvals: given.ticks, ticktext: given.labels}),
+    zaxis: axis("loss", {range: [given.low, given.high], tickvals: given.ticks, ticktext: given.labels}),
   });
 
   const domains = count => [...Array(count).keys()].map(number => narrow.matches
