@@ -90,8 +90,10 @@ def test_a_surface_under_way_says_how_far_it_is_and_loads_itself_anew(tmp_path: 
     assert len(text) < 200_000
 
 
-def test_a_finished_page_never_loads_itself_anew(page):
+def test_what_nobody_computes_any_more_never_loads_itself_anew(page):
+    """Finished; or some machines' parts put together, with others missing."""
     assert 'http-equiv="refresh"' not in page
+    assert 'http-equiv="refresh"' not in render(Landscape(surface=partial()))
 
 
 def test_a_line_has_no_surface_to_turn_and_so_no_script():
