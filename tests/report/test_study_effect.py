@@ -1,11 +1,13 @@
 """The picture of a verdict puts every number where it lies, so that what one sees is the rule."""
 
 from dataclasses import replace
+from math import log
 
 import pytest
 from tests.report.studied import CLAIMS
 
 from residua.report.study_effect import effect_picture
+from residua.report.study_words import ours, smallest, spread
 from residua.studies.claim import Verdict
 
 ABOVE, WITHIN = CLAIMS[0], CLAIMS[3]
@@ -25,6 +27,16 @@ def test_places_keep_the_order_and_the_proportions_of_the_numbers():
     per_unit = (picture.interval[1] - picture.zero) / 0.7
     assert [(place - picture.zero) / per_unit for place in places] == pytest.approx([0, 0.1, 0.3, 0.4, 0.5, 0.7])
     assert 0 < min(places) < max(places) < 1
+
+
+def test_what_is_compared_by_logarithms_is_said_as_factors():
+    logs = replace(ABOVE, transform="log", smallest=log(2))
+    found = verdict(log(20), log(10), None)
+    assert ours(logs, found) == "×20.0"
+    assert spread(logs, found, "en") == "×10.0 to ×∞, n = 3"
+    assert smallest(logs) == "> ×2"
+    assert [one.text for one in effect_picture(logs, found, []).labels] == ["×2", "×1"]
+    assert ours(logs, verdict(1e4, None, None)) == "×∞"
 
 
 def test_above_is_supported_from_its_line_to_the_right_end():

@@ -30,7 +30,9 @@ def words(page: str) -> str:
 
 def test_there_is_a_card_for_every_claim_of_every_study(page):
     content = page.read_text(encoding="utf-8")
-    assert content.count("<article") == 2 * len(CLAIMS)
+    assert content.count("<article") == 2 * (len(CLAIMS) - 1)
+    assert content.count('<li><p class="badge') + content.count('<li><span class="badge') >= 2
+    assert content.index('class="later"') > content.rindex("<article")
     assert content.count('class="effect"') == 2 * (len(CLAIMS) - 1)
     assert "A &lt;twin&gt;" in content
     assert set(re.findall(r'href="([^"]+)"', content)) == {

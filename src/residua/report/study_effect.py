@@ -5,7 +5,7 @@ It is drawn by the page's template from places between 0 and 1, so that it grows
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import exp, isfinite
 from typing import final
 
 from residua.report.study_words import plain
@@ -63,7 +63,7 @@ def effect_picture(claim: Claim, verdict: Verdict | None, effects: Iterable[floa
         dots=tuple(map(axis.place, dots)),
         mean=None if mean is None else axis.place(mean),
         interval=(0.0 if low is None else axis.place(low), 1.0 if high is None else axis.place(high)) if ends else None,
-        labels=_labels(axis, [*lines, 0.0]),
+        labels=_labels(axis, [*lines, 0.0], is_log=claim.transform == "log"),
     )
 
 
@@ -83,11 +83,11 @@ class _Axis:
         return (number - self.low) / (self.high - self.low)
 
 
-def _labels(axis: _Axis, numbers: Sequence[float]) -> tuple[Label, ...]:
-    """Labels the numbers in their order of importance; one that would run into another is left out."""
+def _labels(axis: _Axis, numbers: Sequence[float], *, is_log: bool) -> tuple[Label, ...]:
+    """Labels the numbers in their order of importance, logarithms as factors; none runs into another."""
     kept: list[Label] = []
     for number in numbers:
         place = axis.place(number)
         if all(abs(place - other.place) >= _APART for other in kept):
-            kept.append(Label(place, plain(number)))
+            kept.append(Label(place, f"×{plain(exp(number))}" if is_log else plain(number)))
     return tuple(kept)

@@ -21,7 +21,8 @@ def render_index(several: Sequence[Results], language: Language = "en", *, comma
         .get_template("studies.html.j2")
         .render(
             several=several,
-            cards=cards,
+            cards=[card for card in cards if card.picture is not None],
+            later=[card for card in cards if card.picture is None],
             tally=tally(cards),
             titles=titles,
             machines=list(dict.fromkeys(results.machine for results in several if results.machine)),

@@ -1,7 +1,7 @@
 """The words of a study's page, in the languages of the reports, and numbers as its sentences write them."""
 
 from dataclasses import dataclass
-from math import floor, log10
+from math import exp, floor, log10
 from typing import Literal, final, get_args
 
 from residua.errors import BadSetting
@@ -66,6 +66,7 @@ WORDS = {
     "running": Text("still running: this page redraws itself", "仍在运行：本页会自动刷新"),
     "trials": Text("trials", "次试验"),
     "index": Text("The claims, put to the test", "论断的检验"),
+    "later": Text("Not decided here", "此处未判定"),
     "budget": Text("at this budget", "在此预算下"),
     "tables": Text("The numbers as files", "数据文件"),
     "machine": Text("machine", "机器"),
@@ -136,20 +137,26 @@ def mark_of(verdict: Verdict | None, *, is_complete: bool = True) -> Mark:
     return Mark("waiting", "–", Text("not run", "未运行")) if is_complete else MARKS[-1]
 
 
-def ours(verdict: Verdict | None, unit: str) -> str:
-    """Writes the mean effect with its unit: ``0.42 nats``; "–" where nothing was measured."""
+def ours(claim: Claim, verdict: Verdict | None) -> str:
+    """Writes the mean effect with its unit, ``0.42 blocks``, or of logarithms as a factor; "–" is nothing."""
     if verdict is None or verdict.effect is None:
         return "–"
-    return f"{as_fine(verdict.effect, _width(verdict))}{f' {unit}' if unit else ''}"
+    if claim.transform == "log":
+        return factor(verdict.effect)
+    return f"{as_fine(verdict.effect, _width(verdict))}{f' {claim.unit}' if claim.unit else ''}"
 
 
-def spread(verdict: Verdict | None, language: Language) -> str:
+def spread(claim: Claim, verdict: Verdict | None, language: Language) -> str:
     """Writes the interval and the number of seeds: ``0.31 to 0.53, n = 3``; nothing where nothing was measured."""
     if verdict is None or verdict.effect is None:
         return ""
     width, until = _width(verdict), " to " if language == "en" else " 至 "
-    low = "−∞" if verdict.low is None else as_fine(verdict.low, width)
-    high = "∞" if verdict.high is None else as_fine(verdict.high, width)
+    if claim.transform == "log":
+        low = "×0" if verdict.low is None else factor(verdict.low)
+        high = "×∞" if verdict.high is None else factor(verdict.high)
+    else:
+        low = "−∞" if verdict.low is None else as_fine(verdict.low, width)
+        high = "∞" if verdict.high is None else as_fine(verdict.high, width)
     known = verdict.low is not None or verdict.high is not None
     return f"{f'{low}{until}{high}, ' if known else ''}n = {verdict.n}"
 
@@ -170,12 +177,24 @@ def plain(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
+_MOST = 700.0
+"""Of a logarithm that a float has a factor for."""
+
+
+def factor(logarithm: float) -> str:
+    """Writes the factor that a natural logarithm stands for: ``×29.1``, ``×2.8e31``."""
+    return f"×{measure(exp(min(logarithm, _MOST)))}" if logarithm < _MOST else "×∞"
+
+
 def _width(verdict: Verdict) -> float | None:
     return None if verdict.low is None or verdict.high is None else verdict.high - verdict.low
 
 
 def smallest(claim: Claim) -> str:
-    """Writes where the effect must lie: ``> 0.05 nats``, ``−0.1 … 0.1``."""
+    """Writes where the effect must lie: ``> 0.05 blocks``, ``−0.1 … 0.1``, ``> ×1.1``."""
+    if claim.transform == "log":
+        above = f"×{plain(exp(claim.smallest))}"
+        return f"> {above}" if claim.kind == "above" else f"×{plain(exp(-claim.smallest))} … {above}"
     unit = f" {claim.unit}" if claim.unit else ""
     bound = plain(claim.smallest)
     return f"> {bound}{unit}" if claim.kind == "above" else f"−{bound} … {bound}{unit}"
