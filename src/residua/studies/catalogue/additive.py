@@ -73,7 +73,10 @@ CLAIMS = (
     ),
     adds_up(
         "preactivation",
-        Text("So it is with full pre-activation.", "完全预激活时亦然。"),
+        Text(
+            "In full pre-activation the gradient by a block's input is the shortcut's plus the branch's.",
+            "在完全预激活顺序中，块输入处的梯度等于捷径项与分支项之和。",
+        ),
     ),
     passes(
         "identities_pass",

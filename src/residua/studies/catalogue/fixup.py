@@ -74,7 +74,10 @@ CLAIMS = (
     ),
     independent(
         "skipinit_change",
-        Text("So it is with SkipInit.", "采用 SkipInit 时亦然。"),
+        Text(
+            "With SkipInit the first step changes the function by as much at 56 layers as at 8.",
+            "采用 SkipInit 时，第一步对函数的改变量在 56 层与 8 层相同。",
+        ),
         group="skipinit",
         quantity="first_change",
         source="De and Smith 2020, §2; claimed there of training, not of the first step",
@@ -100,7 +103,10 @@ CLAIMS = (
     ),
     independent(
         "skipinit_rate",
-        Text("So it is with SkipInit.", "采用 SkipInit 时亦然。"),
+        Text(
+            "With SkipInit the largest stable learning rate is the same at 56 layers as at 8.",
+            "采用 SkipInit 时，最大稳定学习率在 56 层与 8 层相同。",
+        ),
         group="skipinit",
         quantity="largest_rate",
         source="De and Smith 2020, §2: trains deep residual networks without normalisation",

@@ -203,7 +203,10 @@ CLAIMS = (
     ),
     as_predicted(
         "two_layers_as_predicted",
-        Text("So does one with branches of two layers.", "残差分支为两层时亦然。"),
+        Text(
+            "A residual network with norm and branches of two layers grows as theory says.",
+            "带归一化、残差分支为两层的残差网络的增长与理论一致。",
+        ),
         arm="residual-two-layers",
         predicted=residual_with_norm(L, branch_layers=2),
     ),
