@@ -97,7 +97,9 @@ class Sabotaged(nn.Module):
 
 
 def test_a_branch_with_a_wrong_backward_shows_in_its_slope():
-    module = nn.Sequential(Sabotaged(), nn.Linear(4, 3))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = nn.Sequential(Sabotaged(), nn.Linear(4, 3))
     case = opened(module, torch.randn(8, 4, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3)
     found = additive(Trial(arm="a", seed=0, network=lambda: module, case=lambda _: case, run=None)).numbers
     assert found["slope_error"] > 0.1
