@@ -10,7 +10,7 @@ from residua.diagnostics.gradients import GradientFlow, GradientPlace
 from residua.diagnostics.information import Information
 from residua.diagnostics.measured import Measured
 from residua.diagnostics.signals import Signals
-from residua.report.style import PALETTE, can_draw, dress, new_figure, whole_numbers
+from residua.report.style import PALETTE, can_draw, dress, legend, new_figure, whole_numbers
 
 WIDE, PANEL = (9.0, 3.6), (4.3, 2.9)
 DASHED, DOTTED = (0, (4, 3)), (0, (1, 2))
@@ -157,24 +157,6 @@ def logarithmic(axes: Axes) -> None:
     """Gives the vertical axis a logarithmic scale, whose finer labels look like the others."""
     axes.set_yscale("log")
     axes.tick_params(axis="y", which="minor", colors=PALETTE["soft"], labelsize=8)
-
-
-def legend(axes: Axes) -> None:
-    """Puts what the lines are above the axes, at the right."""
-    handles, labels = axes.get_legend_handles_labels()
-    if labels:
-        axes.legend(
-            handles,
-            labels,
-            loc="lower right",
-            bbox_to_anchor=(1, 1),
-            ncols=len(labels),
-            frameon=False,
-            fontsize=8.5,
-            labelcolor=PALETTE["soft"],
-            handlelength=1.6,
-            columnspacing=1.2,
-        )
 
 
 def _band(axes: Axes, places: Sequence[GradientPlace], norms: Sequence[Measured], colour: str, label: str) -> None:

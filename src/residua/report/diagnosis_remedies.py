@@ -6,10 +6,10 @@ from math import inf, isfinite
 from matplotlib.figure import Figure
 
 from residua.diagnostics.what_if import WhatIf, better_by
-from residua.report.diagnosis_figures import DASHED, WIDE, legend
+from residua.report.diagnosis_figures import DASHED, WIDE
 from residua.report.numbers import measure
 from residua.report.section import Drawing, Rows, Section, plural
-from residua.report.style import PALETTE, dress, new_figure
+from residua.report.style import PALETTE, dress, legend, new_figure
 
 
 def remedies(rows: Sequence[WhatIf]) -> Section:

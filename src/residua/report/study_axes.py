@@ -159,24 +159,5 @@ def _place(axes: Axes, point: tuple[float, float]) -> tuple[float, float]:
     return float(across), float(up)
 
 
-def legend(axes: Axes) -> None:
-    """Says above the axes what signs and dashes are."""
-    handles, labels = axes.get_legend_handles_labels()
-    if labels:
-        axes.legend(
-            handles,
-            labels,
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            ncols=len(labels),
-            frameon=False,
-            fontsize=9,
-            labelcolor=PALETTE["soft"],
-            handlelength=2.2,
-            columnspacing=1.4,
-            borderaxespad=0.2,
-        )
-
-
 Kind = Callable[[Drawn], None]
 """Draws one kind of figure."""

@@ -11,13 +11,12 @@ from residua.report.study_axes import (
     Points,
     colours_of,
     group_of,
-    legend,
     middle_and_range,
     name_ends,
     widths_of,
 )
 from residua.report.study_words import quantity_said, said
-from residua.report.style import PALETTE, whole_numbers
+from residua.report.style import PALETTE, legend, whole_numbers
 
 
 def lines(drawn: Drawn) -> None:
@@ -87,7 +86,7 @@ def _finish(drawn: Drawn, ends: Mapping[str, tuple[float, float]], colours: Mapp
         axes.plot([], [], color=PALETTE["ink"], linewidth=1.0, linestyle=DOTTED, label=drawn.said("predicted"))
     if spec.kind == "course" and not spec.log_x and ends and all(float(x).is_integer() for x, _ in ends.values()):
         whole_numbers(axes)
-    legend(axes)
+    legend(axes, side="left")
     axes.autoscale_view()
     name_ends(axes, ends, colours)
 

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from residua.report.study_axes import Drawn, colours_of, legend
+from residua.report.study_axes import Drawn, colours_of
 from residua.report.study_words import quantity_said, said
-from residua.report.style import PALETTE
+from residua.report.style import PALETTE, legend
 from residua.studies.statistics import estimate
 
 _DOT = 4.6
@@ -83,7 +83,7 @@ def _explain(drawn: Drawn) -> None:
         axes.plot(
             [], [], "D", color=PALETTE["ink"], markerfacecolor="none", markersize=6, label=drawn.said("published")
         )
-    legend(axes)
+    legend(axes, side="left")
 
 
 def _mean(values: Sequence[float]) -> float:

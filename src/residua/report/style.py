@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -70,6 +70,24 @@ def dress(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
     axes.set_xlabel(x, fontsize=9, color=PALETTE["soft"])
     axes.set_ylabel(y, fontsize=9, color=PALETTE["soft"])
     return axes
+
+
+def legend(axes: Axes, *, side: Literal["left", "right"] = "right") -> None:
+    """Says above the axes, at one side, what lines, signs and dashes are."""
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        axes.legend(
+            handles,
+            labels,
+            loc="lower left" if side == "left" else "lower right",
+            bbox_to_anchor=(0 if side == "left" else 1, 1),
+            ncols=len(labels),
+            frameon=False,
+            fontsize=8.5,
+            labelcolor=PALETTE["soft"],
+            handlelength=1.8,
+            columnspacing=1.2,
+        )
 
 
 def whole_numbers(axes: Axes) -> None:

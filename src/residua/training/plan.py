@@ -148,10 +148,7 @@ class Plan:
 
 
 def plan(
-    asked: TrainSpec,
-    *,
-    progress: sources.Progress | None = None,
-    load: Callable[..., Dataset] = sources.load,
+    asked: TrainSpec, *, progress: sources.Progress | None = None, load: Callable[..., Dataset] = sources.load
 ) -> Plan:
     """Reads the data and decides everything else.
 
