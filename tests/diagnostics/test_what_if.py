@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from residua.diagnostics import what_if as file
 from residua.diagnostics.case import Case, opened
+from residua.diagnostics.questions import questions
 from residua.diagnostics.what_if import WhatIf, what_if
 from residua.errors import BadNetwork
 from residua.networks.network import build
@@ -29,7 +31,14 @@ def names(rows: tuple[WhatIf, ...]) -> list[str]:
     return [row.name for row in rows]
 
 
-def test_the_network_as_it_is_comes_first_and_rates_are_tried_where_it_has_one():
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch):
+    """Has every variant answered as one of them did: for tests of which are asked, not of what is learned."""
+    answers = questions(case_of(sigmoids(), shape=(6,)))
+    monkeypatch.setattr(file, "questions", lambda case: answers)
+
+
+def test_the_network_as_it_is_comes_first_and_rates_are_tried_where_it_has_one(answered):
     rows = what_if(case_of(sigmoids(), shape=(6,), rate=0.1))
     assert names(rows) == ["as it is", "residual twin", "activation", "norm", "initialisation", "rate", "rate"]
     assert names(what_if(case_of(sigmoids(), shape=(6,)))) == names(rows)[:5]
@@ -54,14 +63,14 @@ def test_a_rate_changes_what_is_learned_and_not_the_gradient_before():
     assert len({row.last_loss for row in rows}) == 3
 
 
-def test_a_network_that_has_learned_is_beside_itself_drawn_anew():
+def test_a_network_that_has_learned_is_beside_itself_drawn_anew(answered):
     """Its variants have learned nothing; one that is as the seed drew it stands there once."""
     network = build(SPEC, seed=0)
     assert "drawn anew" not in names(what_if(case_of(network), seed=0))
     assert "drawn anew" in names(what_if(case_of(network), seed=1))
 
 
-def test_what_is_made_by_a_recipe_is_asked_for_each_variants_optimizer():
+def test_what_is_made_by_a_recipe_is_asked_for_each_variants_optimizer(answered):
     made: list[int] = []
 
     def make(network: nn.Module) -> torch.optim.Optimizer:
