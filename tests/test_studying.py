@@ -1,5 +1,6 @@
 """The public verb: a study in, a verdict and a page out."""
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -41,6 +42,7 @@ def test_what_a_scale_cannot_decide_is_not_run_and_says_what_can(tmp_path: Path,
         found = residua.study(replace(study(), budgets=budgets), store=tmp_path)
         assert [(one.answer, one.needs) for one in found.verdicts] == [("not run", "laptop")]
         assert not found.agrees("supported")
+        assert found.says.endswith(f"next: residua.study(STUDY, scale='laptop', store='{tmp_path}')")
 
 
 def test_an_interrupt_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -48,7 +50,9 @@ def test_an_interrupt_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.Monk
         raise KeyboardInterrupt
 
     monkeypatch.setattr(performing, "train", interrupted)
-    with pytest.raises(Interrupted, match=f"residua study tiny --scale quick --seeds 1 --workers 1 --store {tmp_path}"):
+    with pytest.raises(
+        Interrupted, match=re.escape(f"residua.study(STUDY, scale='quick', seeds=1, workers=1, store='{tmp_path}')")
+    ):
         residua.study(study(), store=tmp_path, seeds=1, workers=1)
 
 
@@ -56,8 +60,9 @@ def test_the_command_on_the_page_has_all_that_was_asked(tmp_path: Path):
     quick = budget(decides=())
     asked = {"data_root": tmp_path / "sets", "language": "zh", "device": "cpu", "workers": 2, "out": tmp_path / "there"}
     found = residua.study(replace(study(), budgets={"quick": quick}), store=tmp_path, **asked)  # type: ignore[arg-type]
-    for words in (f"--data-root {tmp_path}/sets", "--language zh", "--device cpu", "--workers 2", f"--out {tmp_path}"):
-        assert words in found.page.read_text()
+    page = html.unescape(found.page.read_text())
+    for words in (f"data_root='{tmp_path}/sets'", "language='zh'", "device='cpu'", "workers=2", f"out='{tmp_path}"):
+        assert words in page
 
 
 def test_all_studies_have_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

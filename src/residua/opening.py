@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -27,8 +26,6 @@ from residua.training.sitting import Sitting
 _PHOTOGRAPH = 224
 _SIDES, _PHOTOGRAPH_SIDES = (32, None, 96, _PHOTOGRAPH), (_PHOTOGRAPH, 96, 32, None)
 """Of the images that a module of unknown making is tried with, in pixels; None is the source's own."""
-_BYTES = 1 << 28
-"""That examples may take, at most."""
 
 
 @final
@@ -224,9 +221,9 @@ def _planned(asked: TrainSpec, progress: Progress) -> tuple[Plan, tuple[str, ...
 def _shown(sitting: Sitting, name: str, remarks: Sequence[str], asked: Asked) -> Opened:
     """Opens a network of the library's with images of its plan, and the optimizer at its full rate."""
     dataset, network = sitting.course.dataset, sitting.network.train()
-    images, labels = _drawn(dataset, dataset.train, asked.examples, asked.seen.seed)
+    images, labels = dataset.drawn(dataset.train, asked.examples, seed=asked.seen.seed)
     part = dataset.validation or (dataset.test if asked.shows_test else None)
-    kept = None if part is None else _drawn(dataset, part, asked.held_out, asked.seen.seed)
+    kept = None if part is None else dataset.drawn(part, asked.held_out, seed=asked.seen.seed)
     optimizer = at_full_rate(sitting.state.optimizer, sitting.plan)
     case = opened(network, images, labels, optimizer=optimizer, held_out=kept, name=name)
     case = replace(case, remarks=(*case.remarks, *remarks))
@@ -238,15 +235,6 @@ def at_full_rate(optimizer: Optimizer, decided: Plan) -> Optimizer:
     for group in optimizer.param_groups:
         group["lr"] = decided.recipe.optimizer.learning_rate * group["rate_scale"]
     return optimizer
-
-
-def _drawn(dataset: Dataset, part: Part, most: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Returns normalised images of a part with their labels, drawn without replacement; folders are sorted by class."""
-    room = _BYTES // (4 * part.images.shape[1:].numel())
-    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
-    places = order[: max(2, min(most, room))]
-    pixels = part.take(places)
-    return dataset.preprocessing.normalise(pixels), part.labels[places.to(part.labels.device)].to(pixels.device)
 
 
 def _of_module(meant: Subject, module: nn.Module, asked: Asked, progress: Progress) -> Opened:
@@ -275,7 +263,7 @@ def _of_module(meant: Subject, module: nn.Module, asked: Asked, progress: Progre
 
 def _with_images(name: str, module: nn.Module, dataset: Dataset, asked: Asked, *, channels: int) -> Opened:
     def drawn(part: Part, most: int) -> tuple[Tensor, Tensor]:
-        images, labels = _drawn(dataset, part, most, asked.seen.seed)
+        images, labels = dataset.drawn(part, most, seed=asked.seen.seed)
         return _with_channels(images, channels), labels
 
     images, labels = drawn(dataset.train, asked.examples)

@@ -4,10 +4,10 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 from residua import files, machine
 from residua.errors import BadSetting, Interrupted, unknown
@@ -39,6 +39,8 @@ class Studied:
 
     results: Results
     page: Path
+    command: Callable[[str], str]
+    """Says how it is run at another scale."""
     language: Language = "en"
 
     @property
@@ -49,7 +51,7 @@ class Studied:
     @property
     def says(self) -> str:
         """Says each claim and its verdict, what failed, and which scale to run next."""
-        return answer(self.results, self.language)
+        return answer(self.results, self.language, command=self.command)
 
     def agrees(self, expected: str) -> bool:
         """Says whether every claim that this scale decides has the expected verdict, and there is one."""
@@ -125,10 +127,19 @@ def study(
         BadSetting: If there is no such study or scale, or the study contradicts itself.
         Interrupted: If the user asked to stop; what has finished is kept.
     """
-    asked = _asked(scale, seeds, workers, part, store, out, language, data_root, device)
-    found, file = _meant(what)
-    command = _command(found.name if file is None else str(file), asked)
-    return _studied(found, asked, command, file=file)
+    asked = _asked(
+        scale=scale,
+        seeds=seeds,
+        workers=workers,
+        part=part,
+        store=store,
+        out=out,
+        language=language,
+        data_root=data_root,
+        device=device,
+    )
+    found, called, file = _meant(what)
+    return _studied(found, asked, called, file=file)
 
 
 def study_all(**options: Any) -> tuple[Studied, ...]:
@@ -139,21 +150,10 @@ def study_all(**options: Any) -> tuple[Studied, ...]:
     Args:
         options: Those of `study`.
     """
-    defaults: dict[str, Any] = {
-        "scale": "quick",
-        "seeds": None,
-        "workers": None,
-        "part": "1/1",
-        "store": DEFAULT,
-        "out": None,
-        "language": "en",
-        "data_root": None,
-        "device": "auto",
-    }
-    asked = _asked(**{**defaults, **options})
+    asked = _asked(**options)
     done: list[Studied] = []
     for name in catalogue.names():
-        done.append(_studied(catalogue.study(name), asked, _command(name, asked)))
+        done.append(_studied(catalogue.study(name), asked, name))
         write_index(asked.out, [one.results for one in done], asked.language, command=_command("--all", asked))
     return tuple(done)
 
@@ -164,15 +164,16 @@ def listed() -> tuple[Listed, ...]:
 
 
 def _asked(
-    scale: str,
-    seeds: int | None,
-    workers: int | None,
-    part: str,
-    store: str | os.PathLike[str],
-    out: str | os.PathLike[str] | None,
-    language: str,
-    data_root: str | os.PathLike[str] | None,
-    device: str,
+    *,
+    scale: str = "quick",
+    seeds: int | None = None,
+    workers: int | None = None,
+    part: str = "1/1",
+    store: str | os.PathLike[str] = DEFAULT,
+    out: str | os.PathLike[str] | None = None,
+    language: str = "en",
+    data_root: str | os.PathLike[str] | None = None,
+    device: str = "auto",
 ) -> _Asked:
     known: dict[str, Scale] = {one: one for one in SCALES}
     if scale not in known:
@@ -200,21 +201,27 @@ def _share(part: str) -> Share:
     return Share(index=int(index), of=int(of))
 
 
-def _meant(what: str | os.PathLike[str] | Study) -> tuple[Study, Path | None]:
-    """Returns the study that is meant, and the file that it comes from, where it is a user's."""
+def _meant(what: str | os.PathLike[str] | Study) -> tuple[Study, str | None, Path | None]:
+    """Returns the study that is meant, what the command line calls it, and the file that it is read from."""
     if isinstance(what, Study):
-        return what, None
+        return what, None, None
     text = os.fspath(what)
     if text.endswith(".py"):
-        return studyfile.study(text), Path(text)
-    return catalogue.study(text), None
+        return studyfile.study(text), text, Path(text)
+    return catalogue.study(text), text, None
 
 
-def _studied(found: Study, asked: _Asked, command: str, *, file: Path | None = None) -> Studied:
+def _studied(found: Study, asked: _Asked, called: str | None, *, file: Path | None = None) -> Studied:
+    command = _command(called, asked)
+
+    def at(scale: str) -> str:
+        return _command(called, replace(asked, scale=cast(Scale, scale)))
+
     budget = found.budgets.get(asked.scale)
     if budget is None or not budget.decides:
         results = not_run(found, asked.scale)
-        return Studied(results=results, page=_drawn(results, asked, command), language=asked.language)
+        page = _drawn(results, asked, command)
+        return Studied(results=results, page=page, language=asked.language, command=at)
     machine.prepare_process()
     schedule = Schedule(found, asked.scale, seeds=asked.seeds, store=asked.store, place=asked.place)
     with _Telling(schedule, asked, command) as told:
@@ -224,7 +231,7 @@ def _studied(found: Study, asked: _Asked, command: str, *, file: Path | None = N
             raise Interrupted(f"{stopped}; go on with: {command}") from None
     page = _drawn(results, asked, command)
     files.write_json(asked.out / f"{found.name}-{asked.scale}.json", results.to_json())
-    return Studied(results=results, page=page, language=asked.language)
+    return Studied(results=results, page=page, language=asked.language, command=at)
 
 
 def _run(schedule: Schedule, asked: _Asked, told: "_Telling", file: Path | None) -> Results:
@@ -260,18 +267,25 @@ def _drawn(results: Results, asked: _Asked, command: str) -> Path:
     return write_page(asked.out, results, asked.language, command=command, progress=progress)
 
 
-def _command(what: str, asked: _Asked) -> str:
-    """Returns the command line that runs a study again."""
-    words = ["residua", "study", what, "--scale", asked.scale]
-    words += [] if asked.seeds is None else ["--seeds", str(asked.seeds)]
-    words += [] if asked.share == Share() else ["--part", f"{asked.share.index}/{asked.share.of}"]
-    words += [] if asked.workers is None else ["--workers", str(asked.workers)]
-    words += [] if asked.store.path == DEFAULT else ["--store", str(asked.store.path)]
-    words += [] if asked.out == asked.store.path / "pages" else ["--out", str(asked.out)]
-    words += [] if asked.language == "en" else ["--language", asked.language]
-    words += [] if asked.place.data_root is None else ["--data-root", asked.place.data_root]
-    words += [] if asked.place.device == "auto" else ["--device", asked.place.device]
-    return shlex.join(words)
+def _command(called: str | None, asked: _Asked) -> str:
+    """Returns what runs a study again: a command line, or a call where the command line does not know it."""
+    part = None if asked.share == Share() else f"{asked.share.index}/{asked.share.of}"
+    settings = {
+        "scale": asked.scale,
+        "seeds": asked.seeds,
+        "part": part,
+        "workers": asked.workers,
+        "store": None if asked.store.path == DEFAULT else str(asked.store.path),
+        "out": None if asked.out == asked.store.path / "pages" else str(asked.out),
+        "language": None if asked.language == "en" else asked.language,
+        "data_root": asked.place.data_root,
+        "device": None if asked.place.device == "auto" else asked.place.device,
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
+    if called is None:
+        return f"residua.study(STUDY, {', '.join(f'{name}={value!r}' for name, value in given.items())})"
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    return shlex.join(["residua", "study", called, *words])
 
 
 @final

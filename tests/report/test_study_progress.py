@@ -104,7 +104,7 @@ def test_the_display_is_stopped_whatever_happens():
 
 
 def test_the_answer_has_every_claim_with_its_sign_and_what_to_run_next():
-    text = answer(results(), "en")
+    text = answer(results(), "en", command=lambda scale: f"residua study degradation --scale {scale}")
     for sign, claim in (("✓", "A deeper plain"), ("✕", "A deeper residual"), ("?", "At 44"), ("→", "At 110 layers")):
         assert f"\n{sign} {claim}" in text
     assert text.endswith("next: residua study degradation --scale laptop")
@@ -114,4 +114,4 @@ def test_the_answer_has_every_claim_with_its_sign_and_what_to_run_next():
 
 
 def test_the_answer_is_chinese_where_that_is_asked_for():
-    assert "✓ 更深的普通网络训练得更差。" in answer(results(), "zh")
+    assert "✓ 更深的普通网络训练得更差。" in answer(results(), "zh", command=str)

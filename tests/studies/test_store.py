@@ -1,11 +1,14 @@
 """What is kept comes back as it was."""
 
+import importlib.util
 from math import inf, isnan, nan
 from pathlib import Path
 
 import pytest
 
 from residua.errors import BadRun, BadSetting, NonFiniteLoss
+from residua.studies.address import measured
+from residua.studies.measures.course import COURSE
 from residua.studies.store import Store
 from residua.studies.trial import Measure, Measurement
 from tests.studies.tiny import LAST_LOSS
@@ -53,3 +56,25 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadRun, match="--store"):
         Store(tmp_path / "file").require_writable()
+
+
+def test_a_users_measure_is_made_anew_where_its_file_has_changed(tmp_path: Path):
+    """Ours are told apart by their version; nobody raises the version of a function that he is still writing."""
+
+    def written(text: str) -> Measure:
+        file = tmp_path / "mine.py"
+        file.write_text(f"from residua.studies.trial import Measurement\n\n\ndef mine(trial):\n    {text}\n")
+        spec = importlib.util.spec_from_file_location("mine", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return Measure("course", module.mine)
+
+    store = Store(tmp_path / "store")
+    first = written("return Measurement(numbers={'a': 1.0})")
+    store.keep("x", first, Measurement(numbers={"a": 1.0}), seconds=0.0)
+    assert store.is_measured("x", first)
+    assert not store.is_measured("x", COURSE)
+    assert not store.is_measured("x", written("return Measurement(numbers={'a': 2.0})"))
+    assert measured(COURSE) == "course-1"

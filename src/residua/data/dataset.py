@@ -23,6 +23,7 @@ Places = Int64[Tensor, " _b"] | slice
 """Positions in a part, in any order, or a run of them."""
 
 _CHUNK_BYTES = 4 << 20  # pixels that a walk over a part holds at a time; their float copies are four times that
+_DRAWN_BYTES = 1 << 28  # of normalised images that are drawn at a time
 _AHEAD = 2  # batches that are read from a store before they are asked for
 _DEVICE_SHARE = 0.25  # of a GPU's free memory, that stored images may take; training needs the rest
 
@@ -257,6 +258,17 @@ class Dataset:
     def to(self, device: torch.device) -> "Dataset":
         """Returns the data set with every part on the device."""
         return replace(self, parts=tuple(part.to(device) for part in self.parts))
+
+    def drawn(self, part: Part, most: int, *, seed: int) -> tuple[Tensor, Tensor]:
+        """Returns normalised images [n, c, h, w] of a part with their labels, drawn without replacement.
+
+        Two at least, and no more than fit into 256 MiB. The first ones would not do: a folder is sorted by class.
+        """
+        room = _DRAWN_BYTES // (4 * part.images.shape[1:].numel())
+        order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
+        places = order[: max(2, min(most, room))]
+        pixels = part.take(places)
+        return self.preprocessing.normalise(pixels), part.labels[places.to(part.labels.device)].to(pixels.device)
 
     def split(self) -> dict[str, list[str]]:
         """Returns the file names by part."""

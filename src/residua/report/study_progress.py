@@ -112,8 +112,14 @@ def study_progress(
         shown.stop()
 
 
-def answer(results: Results, language: Language) -> str:
-    """Returns what a study says in the end: each claim with its verdict, what failed, what to run next."""
+def answer(results: Results, language: Language, *, command: Callable[[str], str]) -> str:
+    """Returns what a study says in the end: each claim with its verdict, what failed, what to run next.
+
+    Args:
+        results: What was found.
+        language: Of the claims and verdicts.
+        command: Says how the study is run at a scale.
+    """
     lines = [*_wrapped(said(results.study.question, language), 0), ""]
     for card in claim_cards(results, language):
         lines += [*_wrapped(f"{card.mark.sign} {card.says}", 0), *_wrapped(card.sentence, 2), ""]
@@ -121,7 +127,7 @@ def answer(results: Results, language: Language) -> str:
         lines += [*_wrapped(f"{at_edge}.", 0), ""]
     lines += [f"{trial} failed: {error}" for trial, error in results.failures.items()]
     larger = dict.fromkeys(one.needs for one in results.verdicts if one.needs)
-    lines += [f"next: residua study {results.study.name} --scale {scale}" for scale in larger]
+    lines += [f"next: {command(scale)}" for scale in larger]
     return "\n".join(lines).rstrip()
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from residua import configuration
 from residua.data.dataset import Dataset
 from residua.errors import BadSetting
+from residua.studies.trial import Measure
 from residua.training.plan import Plan
 
 TRAINING_VERSION = 1
@@ -79,6 +80,13 @@ def made(network: Any, *, source: str, settings: tuple[str, ...], seed: int) -> 
     else:
         said = _described(network)
     return {"version": TRAINING_VERSION, "made": said, "source": source, "settings": list(settings), "seed": seed}
+
+
+def measured(measure: Measure) -> str:
+    """Returns what a measure's findings are kept by: name, version, and of one that is not ours its file's digest."""
+    made = measure.function if hasattr(measure.function, "__qualname__") else type(measure.function)
+    digest = _named(made).get("file")
+    return f"{measure.name}-{measure.version}{f'-{digest[:_DIGITS]}' if digest else ''}"
 
 
 def _images(dataset: Dataset) -> dict[str, Any]:

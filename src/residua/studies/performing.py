@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from residua import artifact, machine
 from residua.artifact import Artifact
-from residua.data.dataset import Dataset, Part
 from residua.diagnostics.case import Case, opened
 from residua.errors import BadNetwork, Interrupted
 from residua.networks import factory, surgery
@@ -23,9 +22,6 @@ from residua.training.fit import fit, resume
 from residua.training.observers import Observer
 from residua.training.plan import Plan, plan
 from residua.training.record import Record
-
-_BYTES = 1 << 28
-"""That the images of a case may take, at most."""
 
 
 def train(one: Assignment, store: Store, schedule: Schedule, *, observers: Sequence[Observer] = ()) -> None:
@@ -129,8 +125,8 @@ def _as_seen(one: Assignment, store: Store, schedule: Schedule) -> Trial:
     def case(images: int) -> Case:
         look = dataset if run is None else replace(dataset, preprocessing=artifact.load(run.model).preprocessing)
         held = look.test or look.validation
-        unseen = None if held is None else _drawn(look, held, images, seed=one.seed)
-        return opened(network(), *_drawn(look, look.train, images, seed=one.seed), held_out=unseen, name=one.name)
+        unseen = None if held is None else look.drawn(held, images, seed=one.seed)
+        return opened(network(), *look.drawn(look.train, images, seed=one.seed), held_out=unseen, name=one.name)
 
     return Trial(
         arm=one.arm.name,
@@ -161,12 +157,3 @@ def _made(one: Assignment) -> nn.Module:
         made = factory.from_file(network) if isinstance(network, str) else network(one.seed)  # type: ignore[operator]
     assert isinstance(made, nn.Module)
     return made
-
-
-def _drawn(dataset: Dataset, part: Part, most: int, *, seed: int) -> tuple[Tensor, Tensor]:
-    """Returns normalised images of a part with their labels, drawn without replacement; the same for every arm."""
-    room = _BYTES // (4 * part.images.shape[1:].numel())
-    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
-    places = order[: max(2, min(most, room))]
-    pixels = part.take(places)
-    return dataset.preprocessing.normalise(pixels), part.labels[places.to(part.labels.device)].to(pixels.device)

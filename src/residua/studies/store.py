@@ -2,7 +2,7 @@
 
     STORE/trials/ADDRESS/             a run directory like any other (`residua.training.record`)
     STORE/starts/ADDRESS.safetensors  the deepened weights that a trial starts from
-    STORE/measurements/ADDRESS/MEASURE-VERSION.json   what a measure found
+    STORE/measurements/ADDRESS/MEASURE-VERSION.json   what a measure found; one of a user's own with its file's digest
     STORE/failures/ADDRESS.json       the error of a trial that failed, in one line
     STORE/leases/ADDRESS.GENERATION   who is at work on it (`residua.studies.lease`)
 
@@ -22,6 +22,7 @@ from typing import Any, final
 
 from residua import files
 from residua.errors import BadRun, NonFiniteLoss, ResiduaError
+from residua.studies.address import measured as kept_by
 from residua.studies.lease import Leases
 from residua.studies.trial import Measure, Measurement
 from residua.training.record import Record
@@ -142,7 +143,7 @@ class Store:
         return Leases(self.path / "leases")
 
     def _measurement(self, address: str, measure: Measure) -> Path:
-        return self.path / "measurements" / address / f"{measure.name}-{measure.version}.json"
+        return self.path / "measurements" / address / f"{kept_by(measure)}.json"
 
     def _failure(self, address: str) -> Path:
         return self.path / "failures" / f"{address}.json"

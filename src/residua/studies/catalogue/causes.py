@@ -30,6 +30,7 @@ STUDY = Study(
             source="lecture notes S1 and S3; He et al. 2015, §4.1 doubt it",
             effect=(Term("plain-56", "gradient_growth", -1.0),),
             smallest=_TENFOLD,
+            learns=False,
             unit="nats of the gradient's norm",
             published=Text(
                 "He et al. 2015, §4.1: with batch norm neither forward nor backward signals vanish.",
@@ -47,6 +48,7 @@ STUDY = Study(
             source="lecture notes S1; Yang et al. 2019: batch norm makes plain gradients explode",
             effect=(Term("plain-56", "gradient_growth"), Term("residual-56", "gradient_growth", -1.0)),
             smallest=_TENFOLD,
+            learns=False,
             unit="nats of the gradient's norm",
             published=Text(
                 "(π/(π − 1))^(L/2) of L plain layers with batch norm: 9 nats over 48 layers.",
