@@ -74,6 +74,22 @@ def test_all_studies_have_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "first.html" in (tmp_path / "pages" / "index.html").read_text()
 
 
+def test_a_study_whose_images_cannot_be_had_is_reported_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lacking = {"quick": replace(study().budgets["quick"], source=str(tmp_path / "nowhere"))}
+    found = {"first": replace(study(), name="first", budgets=lacking), "second": replace(study(), name="second")}
+    monkeypatch.setattr(catalogue, "names", lambda: tuple(found))
+    monkeypatch.setattr(catalogue, "study", lambda name: found[name])
+    first, second = studying.study_all(store=tmp_path, seeds=1, workers=1)
+    assert (first.results.has_errors, second.results.has_errors) == (True, False)
+    assert "first failed: " in first.says
+    assert "nowhere does not exist" in (tmp_path / "pages" / "first.html").read_text()
+    assert not any(map(first.agrees, ("supported", "contradicted", "inconclusive")))
+    assert second.verdicts[0].answer != "not run"
+    assert "first.html" in (tmp_path / "pages" / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

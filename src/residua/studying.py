@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, cast, final
 
 from residua import files, machine
-from residua.errors import BadSetting, Interrupted, unknown
+from residua.errors import BadData, BadSetting, DownloadFailed, Interrupted, unknown
 from residua.report.numbers import duration
 from residua.report.study_index import write_index
 from residua.report.study_page import Progress, write_page
 from residua.report.study_progress import StudyProgress, answer, study_progress
-from residua.report.study_words import Language, language_named
+from residua.report.study_words import Language, language_named, word
 from residua.studies import catalogue, runner, studyfile, workers
 from residua.studies.claim import Verdict
 from residua.studies.design import SCALES, Scale, Study
@@ -145,7 +145,8 @@ def study(
 def study_all(**options: Any) -> tuple[Studied, ...]:
     """Runs every study of the catalogue at one scale, and writes the page of all (``index.html``) anew after each.
 
-    What the scale cannot decide is not run, and the page says which one can.
+    What the scale cannot decide is not run, and the page says which one can. A study whose images cannot be had is
+    reported, and the others go on.
 
     Args:
         options: Those of `study`.
@@ -153,7 +154,11 @@ def study_all(**options: Any) -> tuple[Studied, ...]:
     asked = _asked(**options)
     done: list[Studied] = []
     for name in catalogue.names():
-        done.append(_studied(catalogue.study(name), asked, name))
+        found = catalogue.study(name)
+        try:
+            done.append(_studied(found, asked, name))
+        except (BadData, DownloadFailed) as error:
+            done.append(_shown(not_run(found, asked.scale, because=str(error)), asked, name))
         write_index(asked.out, [one.results for one in done], asked.language, command=_command("--all", asked))
     return tuple(done)
 
@@ -212,25 +217,28 @@ def _meant(what: str | os.PathLike[str] | Study) -> tuple[Study, str | None, Pat
 
 
 def _studied(found: Study, asked: _Asked, called: str | None, *, file: Path | None = None) -> Studied:
-    command = _command(called, asked)
-
-    def at(scale: str) -> str:
-        return _command(called, replace(asked, scale=cast(Scale, scale)))
-
     budget = found.budgets.get(asked.scale)
     if budget is None or not budget.decides:
-        results = not_run(found, asked.scale)
-        page = _drawn(results, asked, command)
-        return Studied(results=results, page=page, language=asked.language, command=at)
+        return _shown(not_run(found, asked.scale), asked, called)
     machine.prepare_process()
     schedule = Schedule(found, asked.scale, seeds=asked.seeds, store=asked.store, place=asked.place)
+    command = _command(called, asked)
     with _Telling(schedule, asked, command) as told:
         try:
             results = _run(schedule, asked, told, file)
         except Interrupted as stopped:
             raise Interrupted(f"{stopped}; go on with: {command}") from None
-    page = _drawn(results, asked, command)
     files.write_json(asked.out / f"{found.name}-{asked.scale}.json", results.to_json())
+    return _shown(results, asked, called)
+
+
+def _shown(results: Results, asked: _Asked, called: str | None) -> Studied:
+    """Draws the page of what was found."""
+
+    def at(scale: str) -> str:
+        return _command(called, replace(asked, scale=cast(Scale, scale)))
+
+    page = _drawn(results, asked, _command(called, asked))
     return Studied(results=results, page=page, language=asked.language, command=at)
 
 
@@ -263,7 +271,7 @@ def _drawn(results: Results, asked: _Asked, command: str) -> Path:
     progress = None
     if not results.is_complete:
         done = sum(one.status != "open" for one in results.trials)
-        progress = Progress(done=done, trials=len(results.trials), left="other processes are at the rest")
+        progress = Progress(done=done, trials=len(results.trials), left=word("others", asked.language))
     return write_page(asked.out, results, asked.language, command=command, progress=progress)
 
 

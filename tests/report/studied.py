@@ -29,7 +29,7 @@ def claim(name: str, en: str, zh: str, *, smallest: float = 0.1, **terms: float)
         source="He et al. 2015, Fig. 6 and Table 6",
         effect=tuple(Term(arm.replace("_", "-"), "train_loss", weight) for arm, weight in terms.items()),
         smallest=smallest,
-        unit="nats",
+        unit=Text("nats", "nat"),
         published=Text("13 % against 9 % training error", "训练误差 13 % 对 9 %"),
         why_smallest=_WHY,
     )

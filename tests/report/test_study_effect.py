@@ -32,11 +32,11 @@ def test_places_keep_the_order_and_the_proportions_of_the_numbers():
 def test_what_is_compared_by_logarithms_is_said_as_factors():
     logs = replace(ABOVE, transform="log", smallest=log(2))
     found = verdict(log(20), log(10), None)
-    assert ours(logs, found) == "×20.0"
+    assert ours(logs, found, "en") == "×20.0"
     assert spread(logs, found, "en") == "×10.0 to ×∞, n = 3"
-    assert smallest(logs) == "> ×2"
+    assert smallest(logs, "en") == "> ×2"
     assert [one.text for one in effect_picture(logs, found, []).labels] == ["×2", "×1"]
-    assert ours(logs, verdict(1e4, None, None)) == "×∞"
+    assert ours(logs, verdict(1e4, None, None), "en") == "×∞"
 
 
 def test_above_is_supported_from_its_line_to_the_right_end():

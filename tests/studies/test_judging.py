@@ -112,6 +112,16 @@ def test_a_claim_without_a_finished_seed_was_not_run():
     assert "loss(shallow)" in found.reason.en
 
 
+def test_a_quantity_that_no_measure_gives_is_named_with_those_there_are():
+    term = Term("deep", "lose")
+    found = judge(claim(effect=(term,)), numbers([1.0], [0.0]), converged=DONE, budget=budget())
+    assert found.reason is not None
+    assert found.reason.en == "No measure has given lose of deep, which claim worse is about; given are: loss."
+    waiting = judge(claim(effect=(term,)), {"deep": {0: {}}}, converged=DONE, budget=budget())
+    assert waiting.reason is not None
+    assert "yet" in waiting.reason.en
+
+
 def test_terms_are_weighed_and_summed():
     terms = (Term("deep", "loss"), Term("shallow", "loss", -2.0), Term("deep", "loss", 0.5))
     found = judge(claim(effect=terms), numbers([4.0, 4.0], [1.0, 1.0]), converged=DONE, budget=budget())

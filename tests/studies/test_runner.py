@@ -106,6 +106,17 @@ def test_a_trial_that_fails_is_reported_and_the_others_go_on(tmp_path: Path):
     assert set(found.numbers["plain"][0]) == {"train_loss"}
 
 
+def also(trial: Trial) -> Measurement:
+    return Measurement(numbers={"train_loss": 0.0})
+
+
+def test_two_measures_that_give_one_name_fail_and_do_not_overwrite_each_other(tmp_path: Path):
+    found = ran(study(budget(seeds=1), measures=(LAST_LOSS, Measure("also", also))), tmp_path)
+    (error,) = set(found.failures.values())
+    assert error == "measures last_loss and also both give train_loss; name one of them differently"
+    assert found.numbers["plain"][0]["train_loss"] > 0
+
+
 def test_a_loss_that_diverges_is_infinite_and_no_error(tmp_path: Path):
     wild = Arm(name="plain", network=NETWORK, settings=("optimizer.learning_rate=1e38",), epochs=3)
     calm = Arm(name="residual", network=NETWORK)

@@ -20,13 +20,13 @@ def said(effects: list[float], *, converged=DONE, **changed) -> Text:
 
 
 def test_a_verdict_in_words_is_this():
-    words = said([1.0, 1.1, 1.2], published=PUBLISHED, unit="nats")
+    words = said([1.0, 1.1, 1.2], published=PUBLISHED, unit=Text("nats", "nat"))
     assert words.en == (
         "Supported: loss(deep) − loss(shallow) = 1.1 nats, 95 % interval 0.852 to 1.35 over 3 paired seeds, "
         "wholly above 0.5, the smallest that would matter. Published: 0.7 (Table 2) (He et al. 2015, Fig. 6)."
     )
     assert words.zh == (
-        "支持：loss(deep) − loss(shallow) = 1.1 nats，3 个配对种子的 95% 区间为 0.852 至 1.35，"
+        "支持：loss(deep) − loss(shallow) = 1.1（nat），3 个配对种子的 95% 区间为 0.852 至 1.35，"
         "完全高于有意义的最小效应 0.5。文献：0.7（表 2）（He et al. 2015, Fig. 6）。"
     )
 

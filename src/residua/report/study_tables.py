@@ -62,7 +62,7 @@ def claims_table(several: Sequence[Results], language: Language = "en") -> Table
             about = (results.study.name, claim.name, said(claim.says, language), claim.source, published)
             measured = (None, None, None, 0) if found is None else (found.effect, found.low, found.high, found.n)
             answer = (None, None) if found is None else (found.answer, found.needs)
-            rows.append((*about, claim.smallest, claim.unit, *measured, results.scale, *answer))
+            rows.append((*about, claim.smallest, said(claim.unit, language), *measured, results.scale, *answer))
     return Table(word("claims", language), (*columns, "scale", "verdict", "needs"), tuple(rows))
 
 

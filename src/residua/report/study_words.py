@@ -63,6 +63,7 @@ WORDS = {
     "each seed in logarithms": Text(
         "a seed; bar: 95 % interval of the geometric mean", "每个种子；横条：几何均值的 95 % 区间"
     ),
+    "others": Text("other processes are at the rest", "其余由其他进程运行"),
     "running": Text("still running: this page redraws itself", "仍在运行：本页会自动刷新"),
     "trials": Text("trials", "次试验"),
     "index": Text("The claims, put to the test", "论断的检验"),
@@ -137,13 +138,13 @@ def mark_of(verdict: Verdict | None, *, is_complete: bool = True) -> Mark:
     return Mark("waiting", "–", Text("not run", "未运行")) if is_complete else MARKS[-1]
 
 
-def ours(claim: Claim, verdict: Verdict | None) -> str:
+def ours(claim: Claim, verdict: Verdict | None, language: Language) -> str:
     """Writes the mean effect with its unit, ``0.42 blocks``, or of logarithms as a factor; "–" is nothing."""
     if verdict is None or verdict.effect is None:
         return "–"
     if claim.transform == "log":
         return factor(verdict.effect)
-    return f"{as_fine(verdict.effect, _width(verdict))}{f' {claim.unit}' if claim.unit else ''}"
+    return f"{as_fine(verdict.effect, _width(verdict))}{_unit(claim, language)}"
 
 
 def spread(claim: Claim, verdict: Verdict | None, language: Language) -> str:
@@ -190,13 +191,20 @@ def _width(verdict: Verdict) -> float | None:
     return None if verdict.low is None or verdict.high is None else verdict.high - verdict.low
 
 
-def smallest(claim: Claim) -> str:
+def _unit(claim: Claim, language: Language) -> str:
+    """Writes the unit as it stands behind a number."""
+    unit = said(claim.unit, language)
+    if not unit:
+        return ""
+    return f" {unit}" if language == "en" else f"（{unit}）"
+
+
+def smallest(claim: Claim, language: Language) -> str:
     """Writes where the effect must lie: ``> 0.05 blocks``, ``−0.1 … 0.1``, ``> ×1.1``."""
     if claim.transform == "log":
         above = f"×{plain(exp(claim.smallest))}"
         return f"> {above}" if claim.kind == "above" else f"×{plain(exp(-claim.smallest))} … {above}"
-    unit = f" {claim.unit}" if claim.unit else ""
-    bound = plain(claim.smallest)
+    bound, unit = plain(claim.smallest), _unit(claim, language)
     return f"> {bound}{unit}" if claim.kind == "above" else f"−{bound} … {bound}{unit}"
 
 

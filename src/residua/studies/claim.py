@@ -50,8 +50,8 @@ class Claim:
     learns: bool = True
     """Whether longer training could change the effect; not where it is of seconds a step, or of sizes. Then a loss that
     still falls does not qualify the verdict."""
-    unit: str = ""
-    """Of the effect, for tables: ``nats``, ``points of accuracy``, ``a ratio's logarithm``."""
+    unit: Text = Text("", "")
+    """Of the effect: ``nats``, ``a ratio's logarithm``, as `residua.studies.units` has them."""
     published: Text | None = None
     """The number in the source, with its table; None where there is none."""
     why_smallest: Text

@@ -41,8 +41,13 @@ def gather(schedule: Schedule, store: Store) -> Results:
     )
 
 
-def not_run(study: Study, scale: Scale) -> Results:
+def not_run(study: Study, scale: Scale, *, because: str = "") -> Results:
     """Returns the results of a study that a scale cannot decide: none, and which scale can.
+
+    Args:
+        study: What is asked.
+        scale: That it is asked at.
+        because: Instead, why nothing of a study could be run that the scale does decide, in one line.
 
     Raises:
         BadSetting: If the study has no scale at all.
@@ -50,12 +55,20 @@ def not_run(study: Study, scale: Scale) -> Results:
     first = next((study.budgets[one] for one in SCALES if one in study.budgets), None)
     if first is None:
         raise BadSetting(f'{study.name} has no budget; give budgets={{"quick": Budget(…)}}, or laptop or paper')
-    nothing = replace(study.budgets.get(scale, first), decides=())
+    budget = study.budgets.get(scale, first)
+    if not because:
+        budget = replace(budget, decides=())
     verdicts = tuple(
-        judge(claim, {}, converged={}, budget=nothing, needs=first_scale(study, claim.name)) for claim in study.claims
+        judge(claim, {}, converged={}, budget=budget, needs=first_scale(study, claim.name)) for claim in study.claims
     )
     return Results(
-        study=study, scale=scale, budget=nothing, verdicts=verdicts, machine=machine_line(), commit=_commit()
+        study=study,
+        scale=scale,
+        budget=budget,
+        verdicts=verdicts,
+        error=because,
+        machine=machine_line(),
+        commit=_commit(),
     )
 
 

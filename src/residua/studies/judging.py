@@ -45,7 +45,7 @@ def judge(
             raise BadSetting(f"claim {claim.name}: {unknown('arm', term.arm, arms)}")
     seeds = paired_seeds(claim, numbers)
     if not seeds:
-        return _without_number(claim, "not run", sentences.nothing_finished(claim))
+        return _without_number(claim, "not run", _missing(claim, numbers))
     if (refused := _without_logarithm(claim, numbers, seeds)) is not None:
         return _without_number(claim, "inconclusive", refused, n=len(seeds))
     effects = {seed: effect(claim, numbers, seed) for seed in seeds}
@@ -80,6 +80,15 @@ def effect(claim: Claim, numbers: Numbers, seed: int) -> float:
     """Returns d_s; NaN where what diverged is subtracted from what diverged."""
     values = [(one.weight, numbers[one.arm][seed][one.quantity]) for one in claim.effect]
     return sum(weight * (log(value) if claim.transform == "log" else value) for weight, value in values)
+
+
+def _missing(claim: Claim, numbers: Numbers) -> Text:
+    """Returns what a claim without any paired seed waits for: a quantity that no measure gives, or the trials."""
+    for term in claim.effect:
+        given = {name for found in numbers.get(term.arm, {}).values() for name in found}
+        if given and term.quantity not in given:
+            return sentences.not_measured(claim, term, given)
+    return sentences.nothing_finished(claim)
 
 
 def _without_logarithm(claim: Claim, numbers: Numbers, seeds: tuple[int, ...]) -> Text | None:

@@ -11,12 +11,12 @@ from torch import nn
 from residua import artifact, machine
 from residua.artifact import Artifact
 from residua.diagnostics.case import Case, opened
-from residua.errors import BadNetwork, Interrupted
+from residua.errors import BadNetwork, BadSetting, Interrupted
 from residua.networks import factory, surgery
 from residua.networks.network import build
 from residua.studies.schedule import Assignment, Schedule
 from residua.studies.store import Store
-from residua.studies.trial import Measure, Trial
+from residua.studies.trial import Measure, Measurement, Trial
 from residua.training import checkpoint
 from residua.training.fit import fit, resume
 from residua.training.observers import Observer
@@ -52,12 +52,31 @@ def measure(one: Assignment, measures: Sequence[Measure], store: Store, schedule
         began = time.perf_counter()
         try:
             found = each.function(trial)
+            _require_own_names(one, each, found, measures, store)
         except Interrupted:
             raise
         except Exception as error:
             store.fail(one.address, error, measure=each.name)
             continue
         store.keep(one.address, each, found, seconds=time.perf_counter() - began)
+
+
+def _require_own_names(
+    one: Assignment, measure: Measure, found: Measurement, measures: Sequence[Measure], store: Store
+) -> None:
+    """Checks that no other measure has given a number or a series of a name that this one gives.
+
+    Raises:
+        BadSetting: If one has.
+    """
+    for other in measures:
+        if other is measure or not store.is_measured(one.address, other):
+            continue
+        kept, _ = store.measured(one.address, other)
+        if both := sorted((kept.numbers.keys() & found.numbers.keys()) | (kept.series.keys() & found.series.keys())):
+            raise BadSetting(
+                f"measures {other.name} and {measure.name} both give {both[0]}; name one of them differently"
+            )
 
 
 def _can_go_on(run: Record, one: Assignment) -> bool:

@@ -65,6 +65,8 @@ class Results:
     """One a claim, in the study's order."""
     not_converged: tuple[str, ...] = ()
     """Arms whose training loss was still falling at a seed."""
+    error: str = ""
+    """Why nothing of it could be run, in one line; such as that its images are not to be had."""
     machine: str = ""
     version: str = __version__
     commit: str = ""
@@ -86,7 +88,12 @@ class Results:
 
     @property
     def failures(self) -> dict[str, str]:
-        """Returns the error of each trial that failed, by ``ARM, seed N``; of a grid's by ``ARM at rate R``."""
+        """Returns the error of each trial that failed, by ``ARM, seed N``; of a grid's by ``ARM at rate R``.
+
+        Where nothing of the study could be run, why, by the study's name.
+        """
+        if self.error:
+            return {self.study.name: self.error}
         grids = {
             f"{arm} at rate {one.learning_rate:g}": one.error
             for arm, choice in self.choices.items()
@@ -97,9 +104,9 @@ class Results:
 
     @property
     def has_errors(self) -> bool:
-        """Says whether a trial failed otherwise than by diverging, one of a grid included."""
+        """Says whether a trial failed otherwise than by diverging, one of a grid included, or nothing could be run."""
         grids = any(one.error for choice in self.choices.values() for one in choice.tried)
-        return grids or any(one.status == "failed" and not one.diverged for one in self.trials)
+        return bool(self.error) or grids or any(one.status == "failed" and not one.diverged for one in self.trials)
 
     @property
     def precision(self) -> str:
@@ -138,6 +145,7 @@ class Results:
                 for arm, one in self.choices.items()
             },
             "not_converged": list(self.not_converged),
+            "error": self.error,
             "machine": self.machine,
             "version": self.version,
             "commit": self.commit,
@@ -168,6 +176,7 @@ class Results:
             choices={arm: _choice(one) for arm, one in values["choices"].items()},
             verdicts=tuple(_verdict(one) for one in values["verdicts"]),
             not_converged=tuple(values["not_converged"]),
+            error=values.get("error", ""),
             machine=values["machine"],
             version=values["version"],
             commit=values["commit"],

@@ -1,5 +1,7 @@
 """Verdicts in words, in both languages: what was measured, how sure it is, and what stands in the source beside it."""
 
+from collections.abc import Collection
+
 from residua.studies.claim import Claim, Term, Text, Verdict
 
 _ANSWERS = {
@@ -56,6 +58,15 @@ def nothing_finished(claim: Claim) -> Text:
     return Text(f"No seed has all of its numbers yet: {needed}.", f"尚无任何种子具备全部数值：{needed}。")
 
 
+def not_measured(claim: Claim, term: Term, given: Collection[str]) -> Text:
+    """Says that no measure gives a quantity, and which there are."""
+    listed = ", ".join(sorted(given))
+    return Text(
+        f"No measure has given {term.quantity} of {term.arm}, which claim {claim.name} is about; given are: {listed}.",
+        f"没有任何测量给出 {term.arm} 的 {term.quantity}（断言 {claim.name} 所需）；已有：{listed}。",
+    )
+
+
 def no_logarithm(term: Term, seed: int, value: float) -> Text:
     """Says that a quantity is 0 or below, where its logarithm was to be taken."""
     named = f"{term.quantity}({term.arm})"
@@ -102,13 +113,14 @@ def _measured(claim: Claim, verdict: Verdict) -> Text:
     if verdict.effect is None:
         return Text("", "")
     said, mean = formula(claim), _number(verdict.effect)
-    unit = f" {claim.unit}" if claim.unit else ""
+    en = f"{said} = {mean}{f' {claim.unit.en}' if claim.unit.en else ''}"
+    zh = f"{said} = {mean}{f'（{claim.unit.zh}）' if claim.unit.zh else ''}"
     if verdict.n < 2:
-        return Text(f": {said} = {mean}{unit}, of one seed", f"：{said} = {mean}{unit}，仅一个种子")
+        return Text(f": {en}, of one seed", f"：{zh}，仅一个种子")
     ends = _end(verdict.low, "−∞"), _end(verdict.high, "∞")
     return Text(
-        f": {said} = {mean}{unit}, 95 % interval {ends[0]} to {ends[1]} over {verdict.n} paired seeds",
-        f"：{said} = {mean}{unit}，{verdict.n} 个配对种子的 95% 区间为 {ends[0]} 至 {ends[1]}",
+        f": {en}, 95 % interval {ends[0]} to {ends[1]} over {verdict.n} paired seeds",
+        f"：{zh}，{verdict.n} 个配对种子的 95% 区间为 {ends[0]} 至 {ends[1]}",
     )
 
 

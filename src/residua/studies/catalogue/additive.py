@@ -3,6 +3,7 @@
 from math import log
 
 from residua.networks.spec import NetworkSpec, Order, small_stem
+from residua.studies import units
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, Budget, FigureSpec, Study
 from residua.studies.measures.additive import ADDITIVE
@@ -42,7 +43,7 @@ def adds_up(arm: str, says: Text) -> Claim:
         effect=(Term(arm, "error"),),
         smallest=1e-9,
         kind="within",
-        unit="of the gradient's norm",
+        unit=Text("of the gradient's norm", "梯度范数"),
         published=Text("an identity: 0", "恒等式：0"),
         why_smallest=Text("Rounding in float64, some hundred times over.", "float64 舍入误差，并留出数百倍余量。"),
     )
@@ -58,7 +59,7 @@ def passes(name: str, arm: str, says: Text, *, source: str) -> Claim:
         smallest=1e-5,
         kind="within",
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         why_smallest=Text("Rounding in float32.", "float32 的舍入误差。"),
     )
 
@@ -112,7 +113,7 @@ CLAIMS = (
         effect=(Term("preactivation", "direct"), Term("scaled-0.5", "direct", -1.0)),
         smallest=log(10),
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         published=Text("6 ln 2 = 4.16 nats", "6 ln 2 = 4.16 nats"),
         why_smallest=Text("A factor of ten.", "十倍。"),
     ),

@@ -10,6 +10,7 @@ from math import log
 from typing import Literal
 
 from residua.networks.spec import BlockKind, NetworkSpec, small_stem
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, Budget, FigureSpec, Study
@@ -136,7 +137,7 @@ def _claim(
         smallest=smallest,
         transform="value" if kind == "error" else "log",
         learns=kind != "faster",
-        unit="share of the test images" if kind == "error" else "a ratio's logarithm",
+        unit=units.TEST_IMAGES if kind == "error" else units.RATIO,
         published=compared.published if kind == "error" else None,
         why_smallest=why,
     )

@@ -2,6 +2,7 @@
 
 from math import log
 
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import FigureSpec, Study
@@ -31,7 +32,7 @@ STUDY = Study(
             effect=(Term("plain-56", "gradient_growth", -1.0),),
             smallest=_TENFOLD,
             learns=False,
-            unit="nats of the gradient's norm",
+            unit=units.GRADIENT_NORM,
             published=Text(
                 "He et al. 2015, §4.1: with batch norm neither forward nor backward signals vanish.",
                 "He 等 2015，§4.1：使用批归一化后，前向与反向信号均不消失。",
@@ -49,7 +50,7 @@ STUDY = Study(
             effect=(Term("plain-56", "gradient_growth"), Term("residual-56", "gradient_growth", -1.0)),
             smallest=_TENFOLD,
             learns=False,
-            unit="nats of the gradient's norm",
+            unit=units.GRADIENT_NORM,
             published=Text(
                 "(π/(π − 1))^(L/2) of L plain layers with batch norm: 9 nats over 48 layers.",
                 "L 个带批归一化的普通层为 (π/(π − 1))^(L/2)：48 层约 9 nats。",
@@ -68,7 +69,7 @@ STUDY = Study(
             source="lecture notes S3; S4 and He et al. 2015, §1 deny it",
             effect=(Term("plain-56", "gap"), Term("plain-20", "gap", -1.0)),
             smallest=0.01,
-            unit="share of the images",
+            unit=units.IMAGES,
             published=Text(
                 "He et al. 2015, §1: not caused by overfitting, for the training error is higher as well.",
                 "He 等 2015，§1：并非过拟合所致，因为训练错误率同样更高。",
@@ -87,7 +88,7 @@ STUDY = Study(
             source="lecture notes S3: low-level features are lost on the way",
             effect=(Term("residual-56", "input_kept"), Term("plain-56", "input_kept", -1.0)),
             smallest=0.05,
-            unit="R² of a ridge read-out",
+            unit=Text("R² of a ridge read-out", "岭回归读出的 R²"),
             why_smallest=Text("A twentieth of the input's variance.", "输入方差的二十分之一。"),
         ),
     ),

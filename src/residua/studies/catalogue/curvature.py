@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import log
 
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Budget, FigureSpec, Scale, Study
@@ -47,7 +48,7 @@ STUDY = Study(
             effect=(Term("plain-56", "top_eigenvalue"), Term("residual-56", "top_eigenvalue", -1.0)),
             smallest=log(2),
             transform="log",
-            unit="nats of the eigenvalue",
+            unit=units.EIGENVALUE,
             published=_NONE,
             why_smallest=_TWOFOLD,
         ),
@@ -62,7 +63,7 @@ STUDY = Study(
             effect=(Term("plain-56", "trace"), Term("residual-56", "trace", -1.0)),
             smallest=log(2),
             transform="log",
-            unit="nats of the trace",
+            unit=Text("nats of the trace", "迹的对数，nat"),
             published=_NONE,
             why_smallest=_TWOFOLD,
         ),
@@ -76,7 +77,7 @@ STUDY = Study(
             effect=(Term("plain-56", "top_eigenvalue"), Term("plain-20", "top_eigenvalue", -1.0)),
             smallest=log(2),
             transform="log",
-            unit="nats of the eigenvalue",
+            unit=units.EIGENVALUE,
             published=_NONE,
             why_smallest=_TWOFOLD,
         ),

@@ -2,6 +2,7 @@
 
 from math import log
 
+from residua.studies import units
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, Budget, FigureSpec, Study
 from residua.studies.measures.course import COURSE
@@ -62,7 +63,7 @@ STUDY = Study(
             effect=(Term("8 → 20", "logit_change"), Term("8 → 20 → 56", "logit_change")),
             smallest=1e-6,
             kind="within",
-            unit="of a logit",
+            unit=Text("of a logit", "logit 的值"),
             published=Text("0, by construction.", "按构造为 0。"),
             why_smallest=Text("About the rounding of float32.", "约为 float32 的舍入误差。"),
         ),
@@ -75,7 +76,7 @@ STUDY = Study(
             source="residual-learning: what to zero so that an identity block learns",
             effect=(Term("8 → 20 → 56", "new_gradient"),),
             smallest=0.001,
-            unit="share of the gradient's norm",
+            unit=Text("share of the gradient's norm", "占梯度范数的比例"),
             why_smallest=Text("A thousandth of the whole gradient.", "整个梯度的千分之一。"),
         ),
         Claim(
@@ -87,7 +88,7 @@ STUDY = Study(
             source="He et al. 2015, §1: a deeper model should have no higher training error",
             effect=(Term("8 → 20", "loss_before"), Term("8 → 20", "train_loss", -1.0)),
             smallest=0.01,
-            unit="nats",
+            unit=units.NATS,
             why_smallest=Text(
                 "A hundredth of a nat is what one epoch moves at the end.", "0.01 nat 约为末期一个轮次的变化。"
             ),
@@ -103,7 +104,7 @@ STUDY = Study(
             effect=(Term("56", "train_loss"), Term("8 → 20 → 56", "train_loss", -1.0)),
             smallest=log(1.1),
             transform="log",
-            unit="of the losses' ratio, logarithm",
+            unit=Text("of the losses' ratio, logarithm", "损失之比的对数"),
             why_smallest=Text("A tenth of the loss.", "损失的十分之一。"),
         ),
     ),

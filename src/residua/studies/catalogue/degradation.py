@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from residua.studies import units
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, Budget, FigureSpec, Study
 from residua.studies.measures.course import COURSE
@@ -87,7 +88,7 @@ STUDY = Study(
             source="He et al. 2015, §4.2 and Fig. 6 (left)",
             effect=(Term("plain-56", "train_error"), Term("plain-20", "train_error", -1.0)),
             smallest=0.01,
-            unit="share of the training images",
+            unit=units.TRAINING_IMAGES,
             published=Text(
                 "Fig. 6 draws the curves and gives no table: plain-56 ends above plain-20 throughout.",
                 "图 6 只有曲线而无表格：plain-56 始终高于 plain-20。",
@@ -111,7 +112,7 @@ STUDY = Study(
                 Term("residual-20", "train_error"),
             ),
             smallest=0.01,
-            unit="share of the training images",
+            unit=units.TRAINING_IMAGES,
             published=Text(
                 "Fig. 6: residual networks from 20 to 110 layers have lower training error the deeper they are.",
                 "图 6：20 至 110 层的残差网络越深，训练错误率越低。",
@@ -127,7 +128,7 @@ STUDY = Study(
             source="He et al. 2015, Table 6",
             effect=(Term("residual-20", "test_error"), Term("residual-56", "test_error", -1.0)),
             smallest=0.005,
-            unit="share of the test images",
+            unit=units.TEST_IMAGES,
             published=Text(
                 "8.75 % against 6.97 %: 0.0178 (CIFAR-10, one run each).",
                 "8.75 % 对 6.97 %：相差 0.0178（CIFAR-10，各一次）。",

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, FigureSpec, Study
@@ -42,7 +43,7 @@ def _deeper(shallow: int, deep: int) -> Claim:
         source="He et al. 2015, Table 6",
         effect=(Term(f"resnet{shallow}", "test_error"), Term(f"resnet{deep}", "test_error", -1.0)),
         smallest=0.0016,
-        unit="share of the test images",
+        unit=units.TEST_IMAGES,
         published=Text(
             f"{100 * before:.2f} % against {100 * after:.2f} %: {before - after:.4f}.",
             f"{100 * before:.2f} % 对 {100 * after:.2f} %：相差 {before - after:.4f}。",
@@ -65,7 +66,7 @@ def _reproduced(depth: int) -> Claim:
         effect=(Term(f"resnet{depth}", "over_published"),),
         smallest=0.005,
         kind="within",
-        unit="share of the test images",
+        unit=units.TEST_IMAGES,
         published=Text(f"{100 * PUBLISHED[depth]:.2f} %.", f"{100 * PUBLISHED[depth]:.2f} %。"),
         why_smallest=Text(
             "Half a point: three standard deviations of one run, and the paper printed one run, of 110 layers the best "
@@ -97,7 +98,7 @@ STUDY = Study(
             source="He et al. 2015, Fig. 6 (middle), of networks twice as wide",
             effect=(Term("residual-20", "train_error"), Term("residual-56", "train_error", -1.0)),
             smallest=-0.01,
-            unit="share of the training images",
+            unit=units.TRAINING_IMAGES,
             published=Text(
                 "Fig. 6: from 20 to 110 layers the training error falls with depth.",
                 "图 6：20 至 110 层，训练错误率随深度下降。",
@@ -117,7 +118,7 @@ STUDY = Study(
             source="after He et al. 2015, Table 6, of CIFAR-10 and networks twice as wide",
             effect=(Term("residual-20", "test_error"), Term("residual-56", "test_error", -1.0)),
             smallest=0.005,
-            unit="share of the test images",
+            unit=units.TEST_IMAGES,
             why_smallest=Text(
                 "Half a point: about three standard deviations of one network's error over its seeds.",
                 "半个百分点：约为同一网络不同种子间错误率标准差的三倍。",

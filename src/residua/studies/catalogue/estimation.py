@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Budget, FigureSpec, Scale, Study
@@ -36,7 +37,7 @@ STUDY = Study(
             effect=(Term("residual-56", "largest_fall"),),
             smallest=0.05,
             kind="within",
-            unit="of the cosine",
+            unit=units.COSINE,
             published=Text(
                 "No cosine: the estimation error of a stage's blocks has mean zero and a deviation that falls",
                 "未给出余弦：各块的估计误差均值为零，其标准差逐块下降",
@@ -55,7 +56,7 @@ STUDY = Study(
             source=_SOURCE,
             effect=(Term("residual-20", "first_cosine"), Term("plain-20", "first_cosine", -1.0)),
             smallest=0.3,
-            unit="of the cosine",
+            unit=units.COSINE,
             why_smallest=Text(
                 "Features behind a ReLU have a positive mean, and so a cosine above 0 whatever they hold.",
                 "经过 ReLU 的特征均值为正，因此无论内容如何余弦都会高于 0。",

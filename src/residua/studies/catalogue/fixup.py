@@ -5,6 +5,7 @@ Notation: L blocks, 3 in 8 layers, 9 in 20, 27 in 56.
 
 from math import log
 
+from residua.studies import units
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, Budget, FigureSpec, Study
 from residua.studies.measures.first_change import FIRST_CHANGE
@@ -42,7 +43,7 @@ def independent(name: str, says: Text, *, group: str, quantity: str, source: str
         smallest=log(3),
         kind="within",
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         why_smallest=_SLOWER_THAN_ROOT,
     )
 
@@ -56,7 +57,7 @@ def compounding(name: str, says: Text, *, quantity: str, grows: float) -> Claim:
         effect=(Term("he-56", quantity, grows), Term("he-8", quantity, -grows)),
         smallest=log(9),
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         why_smallest=_FASTER_THAN_LINEAR,
     )
 

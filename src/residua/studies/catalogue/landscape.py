@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Budget, FigureSpec, Scale, Study
@@ -26,7 +27,7 @@ _FIGURE = Text(
 )
 _MINUTES: dict[Scale, float] = {"quick": 1.3, "laptop": 3.0, "paper": 80.0}
 """Of the surfaces alone: processor time measured at quick, times the multiply-adds of an image and the trials."""
-_POINTS = "share of the points"
+_POINTS = Text("share of the points", "占各点的比例")
 _TENTH = Text("A tenth of the map: less could not be seen in it.", "图的十分之一：更小的差别在图中看不出来。")
 _RIDGE = Text(
     "A tenth of one ridge as high as all else on its line, which counts 2.",
@@ -95,7 +96,7 @@ STUDY = Study(
             source=_SOURCE,
             effect=_twins("roughness_frozen", depth=56, plain_first=True),
             smallest=0.2,
-            unit="roughness",
+            unit=units.ROUGHNESS,
             published=_FIGURE,
             why_smallest=_RIDGE,
         ),
@@ -109,7 +110,7 @@ STUDY = Study(
             source=f"{_SOURCE}, under another policy for batch norms",
             effect=_twins("roughness_recalibrated", depth=56, plain_first=True),
             smallest=0.2,
-            unit="roughness",
+            unit=units.ROUGHNESS,
             why_smallest=_RIDGE,
         ),
         Claim(

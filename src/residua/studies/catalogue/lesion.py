@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Budget, FigureSpec, Scale, Study
@@ -37,7 +38,7 @@ STUDY = Study(
             effect=(Term("residual-56", "lesion_rise"),),
             smallest=0.05,
             kind="within",
-            unit="share of the test images",
+            unit=units.TEST_IMAGES,
             published=Text(
                 "Fig. 3: removing one block, nearly any of the 54, leaves the error as it was (CIFAR-10, 110 layers)",
                 "图 3：54 个块中几乎任意一个单独被移除，错误率均与原来相当（CIFAR-10，110 层）",
@@ -57,7 +58,7 @@ STUDY = Study(
             source=_SOURCE,
             effect=(Term("plain-20", "lesion_rise"), Term("residual-20", "lesion_rise", -1.0)),
             smallest=0.25,
-            unit="share of the test images",
+            unit=units.TEST_IMAGES,
             published=Text(
                 "Fig. 3: about 0.8, between networks of 15 and 110 layers (CIFAR-10)",
                 "图 3：约 0.8，两者分别为 15 层与 110 层（CIFAR-10）",
@@ -77,7 +78,7 @@ STUDY = Study(
             effect=(Term("plain-20", "lesion_error"), Term("plain-20", "chance", -1.0)),
             smallest=0.1,
             kind="within",
-            unit="share of the test images",
+            unit=units.TEST_IMAGES,
             published=Text(
                 "Fig. 3: about 90 % error after any layer of a 15-layer VGG is removed (CIFAR-10)",
                 "图 3：移除 15 层 VGG 的任一层后错误率约为 90 %（CIFAR-10）",
@@ -97,7 +98,7 @@ STUDY = Study(
             source=_SOURCE,
             effect=(Term("residual-56", "transition_rise"),),
             smallest=0.05,
-            unit="share of the test images",
+            unit=units.TEST_IMAGES,
             published=Text(
                 "Fig. 3: two peaks, at the downsampling blocks, and no other of their height",
                 "图 3：两处峰值位于下采样块，其余各处均无此高度",
@@ -113,7 +114,7 @@ STUDY = Study(
             source="Veit et al. 2016, §4: one block is on half of the 2ⁿ paths, however many these are",
             effect=(Term("residual-20", "lesion_rise"), Term("residual-56", "lesion_rise", -1.0)),
             smallest=0.05,
-            unit="share of the test images",
+            unit=units.TEST_IMAGES,
             why_smallest=Text("As for the first claim.", "同第一条论断。"),
         ),
     ),

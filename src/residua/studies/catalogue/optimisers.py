@@ -1,5 +1,6 @@
 """Adam and RMSprop are named among the remedies for what depth breaks: are they one for a plain network?"""
 
+from residua.studies import units
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, Budget, FigureSpec, Study
 from residua.studies.measures.course import COURSE
@@ -37,7 +38,7 @@ def fewer_errors(name: str, says: Text, *, source: str, better: str, worse: str)
         source=source,
         effect=(Term(worse, "train_error"), Term(better, "train_error", -1.0)),
         smallest=0.01,
-        unit="share of the training images",
+        unit=units.TRAINING_IMAGES,
         why_smallest=_ONE_OF_A_HUNDRED,
     )
 
@@ -105,7 +106,7 @@ CLAIMS = (
         effect=(Term("residual-56-sgd", "train_error"), Term("residual-56-adam", "train_error", -1.0)),
         smallest=0.01,
         kind="within",
-        unit="share of the training images",
+        unit=units.TRAINING_IMAGES,
         why_smallest=_ONE_OF_A_HUNDRED,
     ),
 )

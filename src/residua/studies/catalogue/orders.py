@@ -4,6 +4,7 @@ from dataclasses import replace
 from math import log
 from typing import Literal
 
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, FigureSpec, Study
@@ -80,7 +81,7 @@ def _claim(order: str, depth: int, *, side: Literal["fewer", "more", "as many"])
         effect=(original, replace(own, weight=-1.0)) if side == "fewer" else (own, replace(original, weight=-1.0)),
         smallest=0.005 if side == "as many" else 0.001,
         kind="within" if side == "as many" else "above",
-        unit="share of the test images",
+        unit=units.TEST_IMAGES,
         published=_published(order, depth),
         why_smallest=Text(
             "Half a point: about three standard deviations of one network's error over its seeds."
@@ -101,7 +102,7 @@ def _at_56(name: str, *, worse: str, better: str, says: Text, source: str) -> Cl
         effect=(Term(f"{worse}-56", "train_loss"), Term(f"{better}-56", "train_loss", -1.0)),
         smallest=log(1.1),
         transform="log",
-        unit="a ratio's logarithm",
+        unit=units.RATIO,
         why_smallest=Text("A tenth of the loss.", "损失的十分之一。"),
     )
 

@@ -36,7 +36,7 @@ STUDY = Study(
             source=_SOURCE,
             effect=(Term("residual-56", "half_the_blocks"), Term("residual-56", "path_length", -1.0)),
             smallest=2.7,
-            unit="blocks",
+            unit=Text("blocks", "块"),
             published=Text(
                 "Paths of 5 to 17 of 54 blocks carry it, where a path has 27 on average (CIFAR-10, 110 layers)",
                 "54 个块中长 5 至 17 的路径承载梯度，而路径平均长 27（CIFAR-10，110 层）",
@@ -52,7 +52,7 @@ STUDY = Study(
             source=_SOURCE,
             effect=(Term("residual-56", "decay"),),
             smallest=0.1,
-            unit="nats a branch",
+            unit=Text("nats a branch", "每个分支，nat"),
             published=Text(
                 "Fig. 6 (middle) falls exponentially; no factor is given", "图 6（中）呈指数下降，未给出倍数"
             ),
@@ -71,7 +71,7 @@ STUDY = Study(
             effect=(Term("residual-56", "effective_paths", -1.0),),
             smallest=log(10),
             transform="log",
-            unit="nats of the share of the paths",
+            unit=Text("nats of the share of the paths", "路径占比的对数，nat"),
             published=Text(
                 "0.45 % of the paths: 5.4 nats (CIFAR-10, 110 layers)",
                 "占路径的 0.45 %：5.4 nats（CIFAR-10，110 层）",

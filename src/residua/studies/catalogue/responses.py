@@ -2,6 +2,7 @@
 
 from math import log
 
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import FigureSpec, Study
@@ -20,7 +21,7 @@ CLAIMS = (
         effect=(Term("plain-56", "mean_response"), Term("residual-56", "mean_response", -1.0)),
         smallest=log(1.1),
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         published=Text("Fig. 7 draws the curves and gives no table.", "图 7 只有曲线而无表格。"),
         why_smallest=_TENTH,
     ),
@@ -34,7 +35,7 @@ CLAIMS = (
         effect=(Term("residual-20", "mean_response"), Term("residual-56", "mean_response", -1.0)),
         smallest=log(1.1),
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         published=Text("Fig. 7 draws the curves and gives no table.", "图 7 只有曲线而无表格。"),
         why_smallest=_TENTH,
     ),

@@ -1,5 +1,6 @@
 """Row 5: gradients of deep plain networks by neighbouring inputs resemble white noise; residual ones do not."""
 
+from residua.studies import units
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.dense import Dense
 from residua.studies.design import Arm, Budget, FigureSpec, Study
@@ -41,7 +42,7 @@ CLAIMS = (
         source=_SOURCE,
         effect=(lag("plain-2"), lag("plain-24", -1.0)),
         smallest=0.2,
-        unit="of a correlation",
+        unit=units.CORRELATION,
         why_smallest=_FIFTH,
     ),
     Claim(
@@ -51,7 +52,7 @@ CLAIMS = (
         effect=(lag("plain-50"), Term("plain-50", "white_1", -1.0)),
         smallest=0.1,
         kind="within",
-        unit="of a correlation",
+        unit=units.CORRELATION,
         why_smallest=_TENTH,
     ),
     Claim(
@@ -63,7 +64,7 @@ CLAIMS = (
         source=_SOURCE,
         effect=(lag("residual-24"), lag("plain-24", -1.0)),
         smallest=0.2,
-        unit="of a correlation",
+        unit=units.CORRELATION,
         why_smallest=_FIFTH,
     ),
     Claim(
@@ -73,7 +74,7 @@ CLAIMS = (
         effect=(lag("residual-50"), Term("residual-50", "brown_1", -1.0)),
         smallest=0.1,
         kind="within",
-        unit="of a correlation",
+        unit=units.CORRELATION,
         why_smallest=_TENTH,
     ),
     Claim(
@@ -84,7 +85,7 @@ CLAIMS = (
         source="Balduzzi et al. 2017, Theorem 1: 2^−L between unrelated inputs, which is another distance",
         effect=(lag("plain-2"), lag("plain-24-no-norm", -1.0)),
         smallest=0.2,
-        unit="of a correlation",
+        unit=units.CORRELATION,
         why_smallest=_FIFTH,
     ),
 )

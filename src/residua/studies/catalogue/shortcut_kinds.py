@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from math import log
 from typing import Literal
 
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, FigureSpec, Study
@@ -103,7 +104,7 @@ def _at_110(kind: str, row: _Kind) -> Claim:
         effect=(Term(f"{kind}-110", "test_error"), Term("identity-110", "test_error", -1.0)),
         smallest=row.smallest,
         kind=row.side,
-        unit="share of the test images",
+        unit=units.TEST_IMAGES,
         published=Text(
             f"{error}, identity {_IDENTITY:.2f} % (CIFAR-10).", f"{zh}；恒等 {_IDENTITY:.2f} %（CIFAR-10）。"
         ),
@@ -131,7 +132,7 @@ def _at_56_claim(kind: str) -> Claim:
         effect=(Term(f"{kind}-56", "train_loss"), Term("identity-56", "train_loss", -1.0)),
         smallest=log(1.1),
         transform="log",
-        unit="a ratio's logarithm",
+        unit=units.RATIO,
         why_smallest=Text("A tenth of the loss.", "损失的十分之一。"),
     )
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import log
 
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, FigureSpec, Study
@@ -42,7 +43,7 @@ def _alike(worse: str, better: str, depth: int, *, says: Text) -> Claim:
         effect=(Term(f"{worse}-{depth}", "test_error"), Term(f"{better}-{depth}", "test_error", -1.0)),
         smallest=0.005,
         kind="within",
-        unit="share of the test images",
+        unit=units.TEST_IMAGES,
         published=_TABLE_3,
         why_smallest=_HALF_A_POINT,
     )
@@ -56,7 +57,7 @@ def _fits(better: str, worse: str, *, says: Text, source: str) -> Claim:
         effect=(Term(f"{worse}-20", "train_loss"), Term(f"{better}-20", "train_loss", -1.0)),
         smallest=log(1.1),
         transform="log",
-        unit="a ratio's logarithm",
+        unit=units.RATIO,
         why_smallest=_TENTH,
     )
 
@@ -118,7 +119,7 @@ STUDY = Study(
             source="He et al. 2016, §3.1 and Table 1: harmful in 110 layers; open for 56",
             effect=(Term("C-56", "test_error"), Term("B-56", "test_error", -1.0)),
             smallest=0.005,
-            unit="share of the test images",
+            unit=units.TEST_IMAGES,
             published=Text(
                 "At 110 layers 12.22 % against 6.61 % of the identity (CIFAR-10).",
                 "110 层时为 12.22 %，恒等捷径为 6.61 %（CIFAR-10）。",
@@ -135,7 +136,7 @@ STUDY = Study(
             source="lecture notes S4; He et al. 2019, Bag of Tricks, Table 5",
             effect=(Term("B-20", "test_error"), Term("D-20", "test_error", -1.0)),
             smallest=0.002,
-            unit="share of the test images",
+            unit=units.TEST_IMAGES,
             published=Text(
                 "ImageNet top-1 accuracy of 50 layers: ResNet-C 76.87 %, ResNet-D 77.16 %.",
                 "50 层网络的 ImageNet top-1 准确率：ResNet-C 76.87 %，ResNet-D 77.16 %。",

@@ -3,6 +3,7 @@
 from math import log
 
 from residua.diagnostics.gradients import HEALTHY
+from residua.studies import units
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.dense import Dense
 from residua.studies.design import Arm, Budget, FigureSpec, Study
@@ -33,7 +34,7 @@ def as_predicted(quantity: str, says: Text) -> Claim:
         smallest=log(1.1),
         kind="within",
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         why_smallest=_TENTH,
     )
 
@@ -64,7 +65,7 @@ CLAIMS = (
         effect=(Term("norm-10", "share_of_variance"), Term("norm-50", "share_of_variance", -1.0)),
         smallest=log(2),
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         published=Text("(1 + 50 c)/(1 + 10 c), 1.5 nats", "(1 + 50c)/(1 + 10c)，即 1.5 nats"),
         why_smallest=Text("A factor of two.", "两倍。"),
     ),
@@ -78,7 +79,7 @@ CLAIMS = (
         effect=(Term("no-norm-50", "variance"),),
         smallest=log(HEALTHY),
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         published=Text("the second moment doubles at every block: 34.7 nats", "二阶矩每块翻倍：34.7 nats"),
         why_smallest=Text("A factor of 1,000 over the depth.", "整个深度上的 1000 倍。"),
     ),
@@ -93,7 +94,7 @@ CLAIMS = (
         smallest=1.0,
         kind="within",
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         published=Text("the second moment grows to (1 + 1/L)^L, which is below e", "二阶矩增长至 (1 + 1/L)^L，小于 e"),
         why_smallest=Text("A factor of e, whatever the depth.", "e 倍，与深度无关。"),
     ),

@@ -5,6 +5,7 @@ Notation: p is the probability that the last block is kept, p_L in the paper; it
 
 from dataclasses import replace
 
+from residua.studies import units
 from residua.studies.catalogue import degradation
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.design import Arm, Budget, FigureSpec, Study
@@ -35,7 +36,7 @@ def as_predicted(name: str, says: Text, *, quantity: str, smallest: float, publi
         effect=(Term("p = 0.5", quantity), Term("p = 0.5", f"predicted_{quantity}", -1.0)),
         smallest=smallest,
         kind="within",
-        unit="share",
+        unit=units.SHARE,
         published=published,
         why_smallest=why,
     )
@@ -76,7 +77,7 @@ CLAIMS = (
         source="Huang et al. 2016, §3: training an ensemble of networks of many depths",
         effect=(Term("p = 1", "gap"), Term("p = 0.5", "gap", -1.0)),
         smallest=0.005,
-        unit="share of the images",
+        unit=units.IMAGES,
         why_smallest=Text("Half a point, as for the test error.", "半个百分点，与测试错误率相同。"),
     ),
     Claim(
@@ -88,7 +89,7 @@ CLAIMS = (
         source="Huang et al. 2016, §4 (CIFAR-10, 110 layers, 500 epochs)",
         effect=(Term("p = 1", "test_error"), Term("p = 0.5", "test_error", -1.0)),
         smallest=0.005,
-        unit="share of the test images",
+        unit=units.TEST_IMAGES,
         published=Text(
             "5.23 %, against He et al.'s 6.61 ± 0.16 % of the same network by their own protocol: 0.0138.",
             "5.23 %，而 He 等人以其自身方案训练同一网络为 6.61 ± 0.16 %：相差 0.0138。",

@@ -5,6 +5,7 @@ from math import log
 from residua.diagnostics.gradients import HEALTHY
 from residua.diagnostics.predictions import plain_with_norm, residual_with_norm, residual_without_norm
 from residua.networks.layers import ActivationKind
+from residua.studies import units
 from residua.studies.claim import Claim, Term, Text
 from residua.studies.dense import Dense
 from residua.studies.design import Arm, Budget, FigureSpec, Study
@@ -54,7 +55,7 @@ def claim(name: str, says: Text, *, source: str, effect: tuple[Term, ...], publi
         effect=effect,
         smallest=log(HEALTHY),
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         published=published,
         why_smallest=_THOUSAND,
     )
@@ -70,7 +71,7 @@ def within(name: str, says: Text, *, source: str, arm: str) -> Claim:
         smallest=log(HEALTHY),
         kind="within",
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         why_smallest=_THOUSAND,
     )
 
@@ -86,7 +87,7 @@ def as_predicted(name: str, says: Text, *, arm: str, predicted: float) -> Claim:
         smallest=1e-6 if exact else 0.05 * log(predicted),
         kind="within",
         transform="log",
-        unit="nats",
+        unit=units.NATS,
         published=Text(f"theory gives a ratio of {predicted:.4g}", f"理论给出的比值为 {predicted:.4g}"),
         why_smallest=Text("Rounding in float32.", "float32 的舍入误差。") if exact else _FIVE_PERCENT,
     )
