@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import residua
-from residua import studying
+from residua import machine, studying
 from residua.errors import BadSetting, Interrupted
 from residua.studies import catalogue, performing
+from residua.studies.schedule import Place, Schedule
+from residua.studies.store import Store
 from tests.studies.tiny import budget, study
 
 
@@ -43,6 +45,15 @@ def test_what_a_scale_cannot_decide_is_not_run_and_says_what_can(tmp_path: Path,
         assert [(one.answer, one.needs) for one in found.verdicts] == [("not run", "laptop")]
         assert not found.agrees("supported")
         assert found.says.endswith(f"next: residua.study(STUDY, scale='laptop', store='{tmp_path}')")
+
+
+@pytest.mark.parametrize(("minutes", "workers"), [(20 / 60, 1), (0.5, 3)])
+def test_only_what_takes_longer_than_their_start_is_shared_by_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float, workers: int
+):
+    monkeypatch.setattr(machine, "cores", lambda: 3)
+    schedule = Schedule(study(budget(minutes=minutes)), "quick", store=Store(tmp_path), place=Place(device="cpu"))
+    assert studying._usual_workers(schedule) == workers
 
 
 def test_an_interrupt_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

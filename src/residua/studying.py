@@ -115,7 +115,7 @@ def study(
         scale: ``quick``, ``laptop`` or ``paper``.
         seeds: How many; None takes the budget's.
         workers: Processes that run trials at once, each with its part of the cores; None takes one a core (8 at most),
-            and one on a GPU or where nothing is trained.
+            and one on a GPU or where all is done in 20 s.
         part: ``I/N``: this process's share of the trials, for several jobs that share ``store``.
         store: Folder of the trials, shared by all studies.
         out: Folder of the page; None is ``pages`` in the store.
@@ -260,7 +260,7 @@ def _run(schedule: Schedule, asked: _Asked, told: "_Telling", file: Path | None)
 
 def _usual_workers(schedule: Schedule) -> int:
     """Returns how many processes a study takes unless asked otherwise: small networks compute fastest on one core."""
-    if machine.device(schedule.place.device).type == "cuda" or not schedule.trains:
+    if machine.device(schedule.place.device).type == "cuda" or schedule.is_short:
         return 1
     importable = all(one.function.__module__ != "__main__" for one in schedule.study.measures)
     return min(machine.cores(), _MOST_WORKERS, len(schedule.pairs)) if importable else 1

@@ -17,7 +17,7 @@ STOPPED = "stopped; what has finished is kept, and so is how far the trial under
 PAUSE_SECONDS = 0.5
 """Between two looks at what other processes have done."""
 _AT_ONCE = 2
-"""Trials that run at once on the two cores of a budget's minutes, where something is trained."""
+"""Trials that run at once on the two cores of a budget's minutes, unless it is short."""
 
 
 @runtime_checkable
@@ -124,7 +124,7 @@ class Account:
         costs = {arm.name: schedule.cost(arm) for arm in schedule.budget.arms}
         rates = schedule.budget.learning_rates if len(schedule.budget.learning_rates) > 1 else ()
         whole = (schedule.budget.seeds + len(rates)) * sum(costs.values())
-        at_once = _AT_ONCE if schedule.trains else 1
+        at_once = 1 if schedule.is_short else _AT_ONCE
         scale = 60 * schedule.budget.minutes * at_once / whole
         ended = {one.name for one in self._known() if one.address in self._ended}
         names = {}

@@ -23,6 +23,8 @@ from residua.studies.design import SCALES, Arm, Budget, Scale, Study
 from residua.studies.store import Store
 from residua.training.plan import Plan, TrainSpec, plan
 
+_SHORT_SECONDS = 20.0
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,11 @@ class Schedule:
     def trains(self) -> bool:
         """Says whether anything is trained at this scale."""
         return self.budget.epochs is not None
+
+    @property
+    def is_short(self) -> bool:
+        """Says whether it ends before the start of processes to share it would pay: at 20 s or less."""
+        return 60 * self.budget.minutes <= _SHORT_SECONDS
 
     @property
     def pairs(self) -> list[tuple[Arm, int]]:

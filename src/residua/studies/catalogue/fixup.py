@@ -142,7 +142,7 @@ STUDY = Study(
     claims=CLAIMS,
     measures=(FIRST_CHANGE, LARGEST_RATE),
     budgets={
-        "quick": Budget(arms=ARMS, seeds=5, source="digits", settings=_SMALL, minutes=0.7, decides=_ALL),
+        "quick": Budget(arms=ARMS, seeds=5, source="digits", settings=_SMALL, minutes=0.85, decides=_ALL),
         "laptop": Budget(arms=ARMS, seeds=5, source="cifar10", minutes=25.0, decides=_ALL),
     },
     figures=(

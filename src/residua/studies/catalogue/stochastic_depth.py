@@ -119,11 +119,11 @@ STUDY = Study(
     measures=(SURVIVAL, OUTCOME),
     budgets={
         "quick": Budget(
-            arms=arms("resnet56", 1.0, 0.8, 0.5, 0.2),
+            arms=arms("resnet56", 1.0, 0.8, 0.5),
             seeds=5,
             source="digits",
             settings=("network.stem.width=8", "network.widths=8,16,32"),
-            minutes=0.45,
+            minutes=0.4,
             decides=("expected_depth", "saves_time"),
         ),
         "laptop": replace(
