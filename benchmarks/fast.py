@@ -4,7 +4,8 @@
 
 A run is the whole command, from the shell to the report. Each finished run is a line in docs/results/ at once, and
 one that is there is not run again, so that the script can be killed and go on. Beside each stands the machine's rate in
-bfloat16 matrix products just before, because seconds mean little without it: other work may share the cores.
+bfloat16 matrix products just before, because seconds mean little without it: other work may share the cores. Of the
+ingredients only accuracies are compared: there a run takes one thread, and as many run at once as there are cores.
 """
 
 import json
@@ -13,10 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import torch
 from results import ROOT, spread, write
+
+from residua import machine
 
 COMMANDS = {
     "cifar10": "train cifar10 --recipe fast --network fast-resnet8 --epochs 11",
@@ -47,45 +53,60 @@ def matrix_rate() -> float:
     return sorted(rates)[2]
 
 
-def train(command: str, seed: int) -> dict[str, float]:
+def train(title: str, command: str, seed: int, threads: int) -> dict[str, Any]:
     """Runs the whole command once."""
     rate = matrix_rate()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         began = time.perf_counter()
         line = [sys.executable, "-m", "residua", *command.split(), "--seed", str(seed), "--out", str(out)]
-        subprocess.run(line, check=True, capture_output=True)
+        subprocess.run(line, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
         seconds = time.perf_counter() - began
         test = json.loads((out / "result.json").read_text())["parts"]["test"]
     accuracies = {"accuracy": test["accuracy"], "six_views": test["views"]["accuracy"]}
-    return {"seed": seed, **accuracies, "seconds": seconds, "matrix_gflops": rate, "load_average": os.getloadavg()[0]}
+    beside = {"threads": threads, "matrix_gflops": rate, "load_average": os.getloadavg()[0]}
+    return {"title": title, "seed": seed, **accuracies, "seconds": seconds, **beside}
 
 
-def measure(name: str, title: str, command: str, seeds: int) -> dict[str, object]:
-    """Runs the seeds that are not in ``docs/results/NAME.jsonl`` yet, and sums them up."""
+def measure(name: str, commands: Mapping[str, str], seeds: int, *, at_once: int = 1) -> dict[str, dict[str, object]]:
+    """Runs what is not in ``docs/results/NAME.jsonl`` yet, seed by seed, and sums up each title's runs."""
     path = ROOT / "docs" / "results" / f"{name}.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    done = {row["seed"]: row for row in rows if row["title"] == title}
-    for seed in range(seeds):
-        if seed not in done:
-            done[seed] = {"title": title, **train(command, seed)}
+    done = {(row["title"], row["seed"]): row for row in rows}
+    for row in rows:
+        tell(row)
+    with ThreadPoolExecutor(at_once) as pool:
+        left = [(title, seed) for seed in range(seeds) for title in commands if (title, seed) not in done]
+        threads = machine.cores() // at_once
+        for run in as_completed(pool.submit(train, title, commands[title], seed, threads) for title, seed in left):
+            row = run.result()
+            done[row["title"], row["seed"]] = row
             with path.open("a") as file:
-                file.write(json.dumps(done[seed]) + "\n")
-        row = done[seed]
-        told = f"{row['accuracy']:.2%}, six views {row['six_views']:.2%}, {row['seconds']:.0f} s"
-        print(f"{title}, seed {seed}: {told} at {row['matrix_gflops']:.0f} GFLOP/s", flush=True)
-    numbers = {key: spread([row[key] for row in done.values()]) for key in ("accuracy", "six_views", "seconds")}
-    return {"command": f"residua {command}", "runs": list(done.values()), **numbers}
+                file.write(json.dumps(row) + "\n")
+            tell(row)
+    return {title: summed_up(commands[title], [done[title, seed] for seed in range(seeds)]) for title in commands}
+
+
+def tell(row: Mapping[str, Any]) -> None:
+    """Prints one run."""
+    told = f"{row['accuracy']:.2%}, six views {row['six_views']:.2%}, {row['seconds']:.0f} s"
+    print(f"{row['title']}, seed {row['seed']}: {told} at {row['matrix_gflops']:.0f} GFLOP/s", flush=True)
+
+
+def summed_up(command: str, runs: list[dict[str, Any]]) -> dict[str, object]:
+    """Returns the runs of one command with their spread."""
+    numbers = {key: spread([row[key] for row in runs]) for key in ("accuracy", "six_views", "seconds")}
+    return {"command": f"residua {command}", "runs": runs, **numbers}
 
 
 def main() -> None:
     what, seeds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 5
     if what == "ingredients":
-        found = {title: measure("fast_ingredients", title, HALF + off, seeds) for title, off in WITHOUT.items()}
-        write("fast_ingredients", f"python benchmarks/fast.py ingredients {seeds}", {"without": found})
+        commands = {title: HALF + off for title, off in WITHOUT.items()}
+        found: dict[str, object] = {"without": measure("fast_ingredients", commands, seeds, at_once=machine.cores())}
     else:
-        found = measure(f"fast_{what}", what, COMMANDS[what], seeds)
-        write(f"fast_{what}", f"python benchmarks/fast.py {what} {seeds}", found)
+        found = measure(f"fast_{what}", {what: COMMANDS[what]}, seeds)[what]
+    write(f"fast_{what}", f"python benchmarks/fast.py {what} {seeds}", found)
 
 
 if __name__ == "__main__":
