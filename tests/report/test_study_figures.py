@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from tests.report.studied import ARMS, results, study
 
-from residua.report.study_axes import apart, colours_of, middle_and_range, widths_of
+from residua.report.study_axes import PlainDecades, apart, colours_of, middle_and_range, widths_of
 from residua.report.study_figures import draw
 from residua.report.study_intervals import spread_of
 from residua.studies.design import FigureSpec
@@ -122,6 +122,11 @@ def test_a_number_that_is_not_finite_or_has_no_logarithm_is_left_out(found):
     broken = {"plain-20": {0: {"test_loss": ((1.0, float("inf")), (2.0, 0.0), (3.0, 2.0))}}}
     drawn = lines_of(draw(replace(COURSE, second=""), replace(found, series=broken)))
     assert drawn == [([3.0], [2.0])]
+
+
+def test_a_logarithmic_axis_says_the_numbers_themselves_where_they_are_short():
+    assert [PlainDecades()(x) for x in (0.001, 0.4, 1.0, 1000.0)] == ["0.001", "0.4", "1", "1,000"]
+    assert "10^{4}" in PlainDecades()(1e4)
 
 
 def test_groups_share_a_colour_and_the_deeper_is_bolder():

@@ -11,6 +11,7 @@ from statistics import median
 from typing import final
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogFormatterSciNotation
 
 from residua.report.study_words import Language, word
 from residua.report.style import PALETTE
@@ -97,6 +98,15 @@ def middle_and_range(several: Sequence[Points]) -> list[tuple[float, float, floa
     return [(x, median(by_x[x]), min(by_x[x]), max(by_x[x])) for x in sorted(by_x)]
 
 
+@final
+class PlainDecades(LogFormatterSciNotation):
+    """Labels a logarithmic axis with the numbers themselves, from 0.001 to 1,000; beyond by powers of ten."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        label = super().__call__(x, pos)
+        return f"{x:,g}" if label and 1e-3 <= x <= 1e3 else label
+
+
 def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:
     """Writes names at the right of the axes, each at the height where its line ends, moved apart where they are near.
 
@@ -150,7 +160,19 @@ def apart(heights: Mapping[str, float]) -> Mapping[str, float]:
 
 
 def _name_at_end(axes: Axes, name: str, end: tuple[float, float], colour: str) -> None:
-    axes.annotate(name, xy=end, xytext=(5, 3), textcoords="offset points", fontsize=9.5, color=colour, parse_math=False)
+    """Writes a name under the end of a line, on paper of its own where another line passes."""
+    axes.annotate(
+        name,
+        xy=end,
+        xytext=(0, -5),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        fontsize=9.5,
+        color=colour,
+        parse_math=False,
+        bbox={"facecolor": PALETTE["paper"], "edgecolor": "none", "alpha": 0.8, "pad": 1},
+    )
 
 
 def _place(axes: Axes, point: tuple[float, float]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from residua.report.study_axes import (
     DASHED,
     DOTTED,
     Drawn,
+    PlainDecades,
     Points,
     colours_of,
     group_of,
@@ -69,6 +70,8 @@ def _dress(drawn: Drawn) -> None:
         axes.set_xlabel(said(spec.x, drawn.language), parse_math=False)
     if spec.log_y:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(PlainDecades())
+        axes.yaxis.set_minor_formatter(PlainDecades())
         axes.tick_params(axis="y", which="minor", colors=PALETTE["soft"], labelsize=8)
     if spec.log_x:
         axes.set_xscale("log")
