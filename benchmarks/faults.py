@@ -24,7 +24,8 @@ import torch
 from faulty_networks import FAULTS, make
 
 from residua.diagnostics.case import opened
-from residua.diagnostics.diagnosis import Diagnosis, diagnose
+from residua.diagnostics.diagnosis import diagnose
+from residua.diagnostics.result import Diagnosis
 from residua.diagnostics.rules import judge
 
 

@@ -16,7 +16,8 @@ from residua import machine
 from residua.networks.network import build
 from residua.training.loop import Course, take_steps
 from residua.training.optimizers import optimizer_for
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
+from residua.training.spec import TrainSpec
 from residua.training.state import State
 
 STEPS = 200

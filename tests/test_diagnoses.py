@@ -12,15 +12,16 @@ from torch import nn
 
 import residua
 from residua import artifact
-from residua.diagnostics import diagnosis, rules
+from residua.diagnostics import diagnosis
 from residua.diagnostics.case import Case
-from residua.diagnostics.diagnosis import RunFacts
+from residua.diagnostics.result import RunFacts
 from residua.errors import BadNetwork, BadSetting, Interrupted, NonFiniteLoss
 from residua.networks.network import build
 from residua.report.diagnosis_page import Diagnosed
 from residua.training import fit as fitting
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 from tests.report.fabricated import diagnosis as fabricated
 from tests.training.conftest import TINY, Watcher
 
@@ -41,7 +42,7 @@ def cases(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
     for name in diagnosis.PARTS:
         monkeypatch.setitem(diagnosis.MEASURES, name, lambda case, **sizes: (seen.append(case), _SIGNALS)[1])
     monkeypatch.setitem(diagnosis.MEASURES, "signals", lambda case, **sizes: (seen.append(case), _SIGNALS)[1])
-    monkeypatch.setattr(rules, "judge", lambda found: fabricated().findings)
+    monkeypatch.setattr(diagnosis, "judge", lambda found: fabricated().findings)
     Path("own.py").write_text(FACTORY)
     return seen
 

@@ -28,8 +28,9 @@ from residua.runs import Run
 from residua.surveying import looked_at
 from residua.training import fit as fitting
 from residua.training.path import PathKeeper
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 from tests.report.fabricated_surfaces import curvature
 from tests.training.conftest import TINY
 

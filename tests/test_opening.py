@@ -10,7 +10,8 @@ from residua.errors import BadRun, BadSetting, BadWeights
 from residua.networks.network import build
 from residua.opening import Asked, Opened, opened_by_name
 from residua.training import fit as fitting
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
+from residua.training.spec import TrainSpec
 from tests.training.conftest import TINY
 
 FACTORY = """

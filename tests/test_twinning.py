@@ -14,8 +14,9 @@ from residua.errors import BadRun, BadSetting, Interrupted
 from residua.networks.spec import NetworkSpec
 from residua.training import fit as fitting
 from residua.training import sitting
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 from tests.training.conftest import TINY, Watcher
 
 ASKED = TrainSpec(network=TINY, epochs=2, seed=4, settings=("precision=float32", "network.initialization=zero_last"))

@@ -17,8 +17,9 @@ from residua.diagnostics import watch
 from residua.errors import BadSetting, Interrupted, NonFiniteLoss
 from residua.training import fit as fitting
 from residua.training.observers import RunStarted, StepEnded
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 from residua.watching import RunWatcher, observers
 from tests.diagnostics.test_watch_counting import Late, scaled_steps
 from tests.training.conftest import TINY, Watcher

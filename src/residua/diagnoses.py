@@ -14,7 +14,7 @@ from residua import evaluation, machine
 from residua.diagnostics import diagnosis
 from residua.diagnostics.case import Case, Loss, answer, opened, undisturbed
 from residua.diagnostics.case import run as run_module
-from residua.diagnostics.diagnosis import RunFacts
+from residua.diagnostics.result import RunFacts
 from residua.diagnostics.rules.remedies import with_measured_remedies
 from residua.diagnostics.what_if import Make
 from residua.diagnostics.what_if import what_if as measured_variants
@@ -25,8 +25,9 @@ from residua.report.diagnosis_progress import diagnosis_progress, remedies_progr
 from residua.report.terminal import transfer_progress
 from residua.runs import Run
 from residua.training.optimizers import optimizer_for
-from residua.training.plan import Plan, TrainSpec
+from residua.training.plan import Plan
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 
 _VERB = "residua.diagnose"
 _SOURCE = "digits"

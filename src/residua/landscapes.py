@@ -26,8 +26,8 @@ from residua.report.terminal import transfer_progress
 from residua.runs import Run
 from residua.surveying import Tell, curved, drawn, looked_at, with_numbers
 from residua.training import record
-from residua.training.plan import TrainSpec
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 
 _VERB = "residua.landscape"
 _SOURCE = "digits"

@@ -19,9 +19,10 @@ from residua.networks.weights.tensors import fitted
 from residua.subject import Subject, subject
 from residua.training import checkpoint, record
 from residua.training import fit as fitting
-from residua.training.plan import Plan, TrainSpec, plan
+from residua.training.plan import Plan, plan
 from residua.training.record import Record
 from residua.training.sitting import Sitting
+from residua.training.spec import TrainSpec
 
 _PHOTOGRAPH = 224
 _SIDES, _PHOTOGRAPH_SIDES = (32, None, 96, _PHOTOGRAPH), (_PHOTOGRAPH, 96, 32, None)

@@ -17,9 +17,10 @@ from residua.report.progress import ProgressObserver
 from residua.training import fit as fitting
 from residua.training import record
 from residua.training.fit import Fitted
-from residua.training.plan import Plan, TrainSpec, plan
+from residua.training.plan import Plan, plan
 from residua.training.recipe import Recipe
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 
 DEMONSTRATION = TrainSpec(source="digits", network="resnet56", weights="none", epochs=12)
 """What is trained where no run is named: deep enough that its plain twin learns worse on the very images it is trained

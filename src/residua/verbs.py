@@ -29,8 +29,9 @@ from residua.training.distributed import Team
 from residua.training.fit import Fitted
 from residua.training.observers import Observer
 from residua.training.path import is_kept
-from residua.training.plan import Plan, TrainSpec, plan
+from residua.training.plan import Plan, plan
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 from residua.watching import is_watched, observers
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.report.fabricated import diagnosis as fabricated
 
 from residua.cli import main
-from residua.diagnostics import diagnosis, rules
+from residua.diagnostics import diagnosis
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def residua(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     """Runs the command line in this process with made-up measurements; returns exit code, output and complaints."""
     for name in diagnosis.PARTS:
         monkeypatch.setitem(diagnosis.MEASURES, name, lambda case, _part=getattr(fabricated(), name), **sizes: _part)
-    monkeypatch.setattr(rules, "judge", lambda found: fabricated().findings)
+    monkeypatch.setattr(diagnosis, "judge", lambda found: fabricated().findings)
     monkeypatch.setenv("COLUMNS", "80")
 
     def call(*arguments: str) -> tuple[int, str, str]:

@@ -11,9 +11,10 @@ from tests.report.fabricated import diagnosis as fabricated
 from tests.report.fabricated import gradients
 from torch import nn
 
-from residua.diagnostics import diagnosis, rules
+from residua.diagnostics import diagnosis
 from residua.diagnostics.case import Case, opened
 from residua.diagnostics.measured import Measured
+from residua.diagnostics.result import Diagnosis
 from residua.diagnostics.sizes import FULL
 from residua.errors import BadNetwork, BadSetting
 
@@ -35,12 +36,12 @@ def measures(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     for name in diagnosis.PARTS:
         monkeypatch.setitem(diagnosis.MEASURES, name, measure(name))
-    monkeypatch.setattr(rules, "judge", lambda found: fabricated().findings if found.signals else ())
+    monkeypatch.setattr(diagnosis, "judge", lambda found: fabricated().findings if found.signals else ())
     return given
 
 
 def test_every_part_has_a_field_and_sizes():
-    assert set(FULL) == set(diagnosis.PARTS) <= set(diagnosis.Diagnosis.__dataclass_fields__)
+    assert set(FULL) == set(diagnosis.PARTS) <= set(Diagnosis.__dataclass_fields__)
 
 
 def test_only_what_is_asked_for_is_measured_and_in_full(case, measures):

@@ -16,8 +16,9 @@ from residua.errors import BadSetting, Interrupted
 from residua.training import fit as fitting
 from residua.training.distributed import joined
 from residua.training.observers import StepEnded
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 
 EPOCHS, STEPS = 2, 20
 ASKED = TrainSpec(network=TINY, epochs=EPOCHS, settings=("precision=float32", "checkpoint_seconds=0"))

@@ -15,8 +15,9 @@ from residua.networks.network import build
 from residua.training import loop
 from residua.training.distributed import ALONE, Team, _with_synchronised_norm, joined
 from residua.training.loop import take_steps
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
 from residua.training.sitting import Sitting
+from residua.training.spec import TrainSpec
 
 REFUSED = "no such image; look again"
 

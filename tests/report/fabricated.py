@@ -3,7 +3,6 @@
 from math import comb, exp, pi
 
 from residua.diagnostics.additive import AdditiveBlock, AdditiveCheck
-from residua.diagnostics.diagnosis import Diagnosis, RunFacts
 from residua.diagnostics.estimation import Estimation, StageEstimates
 from residua.diagnostics.findings import Finding
 from residua.diagnostics.first_step import FirstStep
@@ -14,6 +13,7 @@ from residua.diagnostics.measured import Measured
 from residua.diagnostics.paths import PathLengths
 from residua.diagnostics.predictions import Prediction
 from residua.diagnostics.questions import FirstUpdate, Questions
+from residua.diagnostics.result import Diagnosis, RunFacts
 from residua.diagnostics.shattering import Shattering
 from residua.diagnostics.signals import ActivationPlace, NormPlace, Signals, StreamPlace
 

@@ -10,7 +10,8 @@ import pytest
 from tests.report.conftest import CONTRASTS, LEAST_CONTRAST
 from tests.report.fabricated import diagnosis, gradients
 
-from residua.diagnostics.diagnosis import PARTS, Diagnosis
+from residua.diagnostics.diagnosis import PARTS
+from residua.diagnostics.result import Diagnosis
 from residua.errors import BadSetting
 from residua.report.diagnosis_page import Diagnosed, render, said
 from residua.report.diagnosis_sections import sections_of

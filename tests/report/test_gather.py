@@ -6,7 +6,8 @@ from tests.training.conftest import TINY
 
 from residua.report.gather import pictures_of
 from residua.training.fit import Fitted, fit
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
+from residua.training.spec import TrainSpec
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from residua.networks.spec import NetworkSpec, small_stem
 from residua.training import fit as fitting
 from residua.training.fit import Fitted
 from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 
 TINY = NetworkSpec(stem=small_stem(4), blocks=(1, 1), widths=(4, 8), in_channels=1, classes=10)
 

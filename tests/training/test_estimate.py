@@ -16,9 +16,10 @@ from residua.training.distributed import Team
 from residua.training.estimate import Estimate
 from residua.training.observers import RunStarted
 from residua.training.optimizers import optimizer_for
-from residua.training.plan import Plan, TrainSpec, plan
+from residua.training.plan import Plan, plan
 from residua.training.recipe import Optimizer
 from residua.training.sitting import Sitting
+from residua.training.spec import TrainSpec
 from residua.training.transfer import Start
 
 

@@ -19,8 +19,8 @@ from residua.errors import BadNetwork, BadRun, BadSetting, Interrupted, NonFinit
 from residua.inference.predictor import Predictor
 from residua.training.fit import Fitted
 from residua.training.observers import EpochEnded, RunEnded, RunStarted, StepEnded
-from residua.training.plan import TrainSpec
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 
 FILES = {
     "run.json",
@@ -205,7 +205,7 @@ def test_a_killed_run_keeps_what_was_finished(tmp_path: Path):
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from residua.training.plan import TrainSpec\n"
+        "from residua.training.spec import TrainSpec\n"
         "from tests.training.conftest import TINY, Watcher, fit\n"
         "kill = lambda event: event.epoch == 3 and os.kill(os.getpid(), signal.SIGKILL)\n"
         "fit(TrainSpec(network=TINY, epochs=5), out=Path(sys.argv[1]), observers=[Watcher(kill)])\n"

@@ -20,8 +20,9 @@ from residua.errors import BadRun, NotSaved
 from residua.training import fit as fitting
 from residua.training.observers import RunStarted, StepEnded
 from residua.training.path import PathKeeper, due_steps, is_kept, read_path
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 from residua.watching import observers
 
 STEPS = 20

@@ -13,8 +13,8 @@ from tests.training.conftest import TINY, Watcher, fit, resume
 from residua import artifact
 from residua.errors import BadRun, Interrupted
 from residua.training import fit as fitting
-from residua.training.plan import TrainSpec
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 
 
 def learned(run: Path) -> dict[str, object]:

@@ -12,9 +12,10 @@ from tests.training.conftest import TINY
 
 from residua.training import fit as fitting
 from residua.training import rate_finder
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
 from residua.training.rate_finder import RateTest, TriedRate, find_learning_rate
 from residua.training.sitting import Sitting
+from residua.training.spec import TrainSpec
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,10 @@ from residua.errors import BadRun, BadSetting, Interrupted, NotSaved, Terminated
 from residua.training import checkpoint, sitting
 from residua.training import fit as fitting
 from residua.training.fit import Fitted
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
 from residua.training.recipe import recipe
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 from residua.training.state import State
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,8 @@ from residua.errors import BadSetting
 from residua.networks.network import build
 from residua.networks.spec import NetworkSpec, small_stem, whitening_stem
 from residua.networks.whitening import whiten
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
+from residua.training.spec import TrainSpec
 
 
 def test_patience_ends_a_run_that_no_longer_improves(tiny_digits: TrainSpec, tmp_path: Path):

@@ -25,9 +25,10 @@ from residua.training import fit as fitting
 from residua.training import transfer
 from residua.training.fit import Fitted
 from residua.training.optimizers import optimizer_for
-from residua.training.plan import TrainSpec, plan
+from residua.training.plan import plan
 from residua.training.recipe import Optimizer, recipe
 from residua.training.record import Record
+from residua.training.spec import TrainSpec
 
 FLOAT32 = ("precision=float32",)
 

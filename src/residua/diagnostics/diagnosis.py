@@ -4,87 +4,28 @@ Each part is measured by a function of its own; a part that cannot be measured s
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from math import isfinite
-from typing import Any, final
+from dataclasses import replace
+from typing import Any
 
 import torch
 
 from residua.diagnostics import sizes
-from residua.diagnostics.additive import AdditiveCheck, additive_check
+from residua.diagnostics.additive import additive_check
 from residua.diagnostics.case import Case, undisturbed
-from residua.diagnostics.estimation import Estimation, iterative_estimation
-from residua.diagnostics.findings import Finding
-from residua.diagnostics.first_step import FirstStep, first_step
+from residua.diagnostics.estimation import iterative_estimation
+from residua.diagnostics.first_step import first_step
 from residua.diagnostics.gradients import GradientFlow, gradient_flow
-from residua.diagnostics.information import Information, information_kept
-from residua.diagnostics.lesions import Lesions, lesions
-from residua.diagnostics.paths import PathLengths, path_lengths
-from residua.diagnostics.questions import Questions, questions
-from residua.diagnostics.shattering import Shattering, shattering
+from residua.diagnostics.information import information_kept
+from residua.diagnostics.lesions import lesions
+from residua.diagnostics.paths import path_lengths
+from residua.diagnostics.questions import questions
+from residua.diagnostics.result import Diagnosis, RunFacts
+from residua.diagnostics.rules import judge
+from residua.diagnostics.shattering import shattering
 from residua.diagnostics.signals import Signals, signals
 from residua.diagnostics.sizes import Chosen, Pace, Walk
 from residua.diagnostics.trace import trace
-from residua.diagnostics.what_if import WhatIf
 from residua.errors import BadSetting, ResiduaError, unknown
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class RunFacts:
-    """What a training run's own files tell, where the module is a run's."""
-
-    train_losses: tuple[float, ...]
-    """By epoch, as are the others."""
-    train_accuracies: tuple[float, ...]
-    validation_losses: tuple[float | None, ...]
-    validation_accuracies: tuple[float | None, ...]
-    baseline: float | None
-    """Accuracy of the best answer that needs no network."""
-    label_smoothing: float
-    training_examples: int
-    finished: bool
-    failed: bool = False
-    """Whether its loss, or its validation loss, became no finite number, which ended it."""
-    chosen_epoch: int | None = None
-    """The epoch whose weights the network has, from 1; None for the last."""
-    fitted: float | None = None
-    """Share of training examples, not augmented, that the network as it is now gets right; None where nobody asked. The
-    accuracies by epoch are of augmented images, while the network still changed."""
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Diagnosis:
-    """What was measured, and the findings, gravest first. What was not asked for, or cannot be, is None."""
-
-    name: str
-    loss_name: str
-    parameters: int
-    layers: int
-    additions: int
-    examples: int
-    remarks: tuple[str, ...]
-    """What could not be measured and why, and what the reader must know of how it was."""
-    gradients: GradientFlow | None = None
-    additive: AdditiveCheck | None = None
-    signals: Signals | None = None
-    shattering: Shattering | None = None
-    paths: PathLengths | None = None
-    estimation: Estimation | None = None
-    information: Information | None = None
-    lesions: Lesions | None = None
-    questions: Questions | None = None
-    first_step: FirstStep | None = None
-    run: RunFacts | None = None
-    what_if: tuple[WhatIf, ...] = ()
-    """The network with one thing changed, where that was asked for; the first row is the network as it is."""
-    findings: tuple[Finding, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns everything as JSON can hold it; numbers that are not finite become "nan", "inf" and "-inf"."""
-        return _finite(asdict(self))
-
 
 MEASURES: dict[str, Callable[..., Any]] = {
     "gradients": gradient_flow,
@@ -148,8 +89,6 @@ def _diagnosed(
         run=run,
         **found,
     )
-    from residua.diagnostics.rules import judge  # which takes a `Diagnosis`
-
     return replace(measured, findings=judge(measured))
 
 
@@ -198,11 +137,3 @@ def _walked(case: Case) -> Walk:
     with undisturbed(case.module) as module:
         passed = trace(module.train(), case.examples.take(slice(0, 2)))
     return Walk(layers=len(passed.layers), additions=len(passed.additions))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(inside) for name, inside in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_finite(inside) for inside in value]
-    return str(value) if isinstance(value, float) and not isfinite(value) else value

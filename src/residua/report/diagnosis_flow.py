@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from residua.diagnostics.additive import AdditiveCheck
-from residua.diagnostics.diagnosis import RunFacts
 from residua.diagnostics.gradients import GradientFlow
+from residua.diagnostics.result import RunFacts
 from residua.diagnostics.signals import Signals
 from residua.report import diagnosis_figures as along
 from residua.report.numbers import count, measure, percent

@@ -11,8 +11,8 @@ from typing import Any, final
 from markupsafe import Markup, escape
 
 from residua import __version__, files
-from residua.diagnostics.diagnosis import Diagnosis
 from residua.diagnostics.findings import Finding
+from residua.diagnostics.result import Diagnosis
 from residua.errors import BadSetting
 from residua.report.diagnosis_remedies import remedy_lines
 from residua.report.diagnosis_sections import sections_of

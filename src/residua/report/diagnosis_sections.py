@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from residua.diagnostics.diagnosis import Diagnosis
+from residua.diagnostics.result import Diagnosis
 from residua.report import diagnosis_flow as flow
 from residua.report import diagnosis_probes as probes
 from residua.report.diagnosis_remedies import remedies

@@ -7,8 +7,8 @@ from itertools import pairwise
 from math import isfinite, log10
 from typing import final
 
-from residua.diagnostics.diagnosis import Diagnosis
 from residua.diagnostics.findings import Finding
+from residua.diagnostics.result import Diagnosis
 from residua.report.numbers import measure
 
 _BLOCKS = "▁▂▃▄▅▆▇█"

@@ -21,7 +21,8 @@ from residua.studies import address, choice_of_rate
 from residua.studies.choice_of_rate import GRID_SEED, Choice
 from residua.studies.design import SCALES, Arm, Budget, Scale, Study
 from residua.studies.store import Store
-from residua.training.plan import Plan, TrainSpec, plan
+from residua.training.plan import Plan, plan
+from residua.training.spec import TrainSpec
 
 _SHORT_SECONDS = 20.0
 

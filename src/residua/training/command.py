@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from residua.training.plan import TrainSpec
+from residua.training.spec import TrainSpec
 
 
 def train_command(asked: TrainSpec, *, learning_rate: float | None = None) -> list[str]:

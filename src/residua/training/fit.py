@@ -22,11 +22,12 @@ from residua.training import checkpoint, record, transfer
 from residua.training.distributed import ALONE, Team, depends_on_shares
 from residua.training.estimate import Estimate, estimate
 from residua.training.observers import Observer
-from residua.training.plan import Plan, TrainSpec, plan
+from residua.training.plan import Plan, plan
 from residua.training.rate_finder import RateTest, find_learning_rate
 from residua.training.recipe import Recipe
 from residua.training.record import Record
 from residua.training.sitting import Sitting
+from residua.training.spec import TrainSpec
 
 
 @final

@@ -1,7 +1,6 @@
 """What cannot work, refused before the first step in one line; checks of single fields stand with their fields."""
 
 import shlex
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,14 +11,12 @@ from residua.networks.cost import Inspection
 from residua.networks.spec import NetworkSpec
 from residua.training.choice import PHOTOGRAPH_SIDE, ladder
 from residua.training.recipe import Recipe
-
-if TYPE_CHECKING:
-    from residua.training.plan import TrainSpec
+from residua.training.spec import TrainSpec
 
 _ENLARGED = 96
 
 
-def require_agreement(asked: "TrainSpec", settings: dict[str, list[str]]) -> None:
+def require_agreement(asked: TrainSpec, settings: dict[str, list[str]]) -> None:
     """Refuses what two options say differently, and what follows from the images.
 
     Raises:
@@ -43,7 +40,7 @@ def _texts(settings: list[str]) -> dict[str, str]:
     return {name.strip(): text.strip() for name, _, text in (setting.partition("=") for setting in settings)}
 
 
-def require_fit(asked: "TrainSpec", spec: NetworkSpec, dataset: Dataset) -> None:
+def require_fit(asked: TrainSpec, spec: NetworkSpec, dataset: Dataset) -> None:
     """Refuses a network for photographs on small images, and images that the network shrinks to nothing."""
     height, width = dataset.preprocessing.image_size
     if spec.for_photographs and min(height, width) < PHOTOGRAPH_SIDE and asked.weights not in (None, "none"):

@@ -4,11 +4,11 @@ from dataclasses import replace
 from math import log
 from typing import Any
 
-from residua.diagnostics.diagnosis import Diagnosis, RunFacts
 from residua.diagnostics.first_step import FirstStep
 from residua.diagnostics.gradients import GradientFlow, GradientPlace
 from residua.diagnostics.measured import Measured
 from residua.diagnostics.questions import FirstUpdate, Questions
+from residua.diagnostics.result import Diagnosis, RunFacts
 from residua.diagnostics.signals import ActivationPlace, NormPlace, Signals
 
 

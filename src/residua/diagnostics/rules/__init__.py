@@ -5,8 +5,8 @@ Causes come before their symptoms in `RULES`, and the gravest first among what d
 
 from dataclasses import replace
 
-from residua.diagnostics.diagnosis import Diagnosis
 from residua.diagnostics.findings import Finding
+from residua.diagnostics.result import Diagnosis
 from residua.diagnostics.rules import from_batch, from_first_step, from_gradients, from_probe, from_run
 from residua.diagnostics.rules.rule import Rule
 

@@ -1,6 +1,6 @@
 """What one batch shows on its way forward, and what its gradient does not reach."""
 
-from residua.diagnostics.diagnosis import Diagnosis
+from residua.diagnostics.result import Diagnosis
 from residua.diagnostics.rules.rule import WHOLE, Seen, rule
 from residua.diagnostics.signals import NormPlace
 

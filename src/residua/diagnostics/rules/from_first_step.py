@@ -1,6 +1,6 @@
 """What the first step will not move, and how much of it is decay."""
 
-from residua.diagnostics.diagnosis import Diagnosis
+from residua.diagnostics.result import Diagnosis
 from residua.diagnostics.rules.rule import Seen, rule
 
 DECAYED = 0.05

@@ -6,8 +6,8 @@ from math import exp, inf, isfinite, log, prod
 from statistics import median
 
 from residua.diagnostics.additive import AdditiveBlock
-from residua.diagnostics.diagnosis import Diagnosis
 from residua.diagnostics.gradients import HEALTHY, GradientFlow, largest_healthy
+from residua.diagnostics.result import Diagnosis
 from residua.diagnostics.rules.rule import WHOLE, Seen, rule, times
 
 SCALED = 0.9

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from math import inf, isfinite, log
 from statistics import median
 
-from residua.diagnostics.diagnosis import Diagnosis
 from residua.diagnostics.questions import Questions
+from residua.diagnostics.result import Diagnosis
 from residua.diagnostics.rules.rule import Seen, rule, times
 
 UPDATE_TOO_LARGE, UPDATE_TOO_SMALL = 0.1, 1e-6

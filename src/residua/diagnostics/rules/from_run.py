@@ -2,7 +2,7 @@
 
 from math import isfinite
 
-from residua.diagnostics.diagnosis import Diagnosis, RunFacts
+from residua.diagnostics.result import Diagnosis, RunFacts
 from residua.diagnostics.rules.rule import Seen, rule
 
 FITS = 0.8

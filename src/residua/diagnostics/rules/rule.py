@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import final
 
-from residua.diagnostics.diagnosis import Diagnosis
 from residua.diagnostics.findings import Evidence, Finding, Severity
+from residua.diagnostics.result import Diagnosis
 
 WHOLE = "the whole network"
 
