@@ -121,11 +121,11 @@ STUDY = Study(
         ),
         "laptop": Budget(
             arms=_arms(8, 6, 6, 9),
-            seeds=5,
+            seeds=3,
             source="fashion-mnist",
             settings=(*_SMALL, "data.image_size=16", "batch_size=128", "optimizer.learning_rate=0.1"),
             epochs=9,
-            minutes=45.0,
+            minutes=27.0,
             decides=_DECIDES,
         ),
         "paper": Budget(
