@@ -225,7 +225,7 @@ STUDY = Study(
             degradation.LAPTOP,
             arms=(*_of_stages(18, 8), *_of_stages(34, 8), *_of_depth(20, 8)),
             settings=_without_sizes(degradation.LAPTOP),
-            minutes=70.0,
+            minutes=63.0,
             decides=_of(("error", "faster", "fits"), *_SMALLEST, "same_blocks_34", "equal_multiply_adds_34"),
         ),
         "paper": Budget(
