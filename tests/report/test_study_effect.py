@@ -39,6 +39,11 @@ def test_what_is_compared_by_logarithms_is_said_as_factors():
     assert ours(logs, verdict(1e4, None, None), "en") == "×∞"
 
 
+def test_an_end_is_written_finely_enough_to_be_told_from_the_edge():
+    assert spread(ABOVE, verdict(0.04, 0.01, 0.07), "en") == "0.010 to 0.070, n = 3"
+    assert spread(ABOVE, verdict(0.04, -0.02, 0.09996), "en") == "−0.02000 to 0.09996, n = 3"
+
+
 def test_above_is_supported_from_its_line_to_the_right_end():
     picture = effect_picture(ABOVE, verdict(0.5, 0.3, 0.7), [])
     assert picture.supports == (picture.lines[0], 1.0)

@@ -1,6 +1,7 @@
 """A verdict in words says what was measured, how sure it is, and no more."""
 
 from dataclasses import replace
+from math import exp, log
 
 import pytest
 
@@ -57,6 +58,21 @@ def test_the_detectable_difference_is_the_one_of_the_numbers():
     effects = [0.1, 0.9, 0.5]
     words, s = said(effects), estimate(effects).deviation
     assert f"a mean that lies {3.264 / 1 * s:.3g} beyond it" in words.en
+
+
+def test_where_numbers_stand_as_factors_so_does_the_edge():
+    def judged(values: list[float], **changed) -> tuple[Text, Text]:
+        one = claim(transform="log", smallest=log(2), **changed)
+        found = judge(one, numbers(values, [1.0] * len(values)), converged=DONE, budget=budget())
+        return conclusion(one, found), sentence(one, found)
+
+    concluded, said_alone = judged([10.0, 11.0, 12.0])
+    assert concluded.en == "Supported: the interval lies wholly above ×2, the smallest that would matter."
+    assert "wholly above 0.693" in said_alone.en
+    assert "wholly outside ×0.5 … ×2" in judged([10.0, 11.0, 12.0], kind="within")[0].en
+    effects = [0.0, log(9), log(3)]
+    factor = exp(3.264 * estimate(effects).deviation)
+    assert f"a mean that lies a factor of {factor:.3g} beyond it" in judged([1.0, 9.0, 3.0])[0].en
 
 
 def test_a_loss_that_still_falls_is_said_first():

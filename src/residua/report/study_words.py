@@ -144,20 +144,20 @@ def ours(claim: Claim, verdict: Verdict | None, language: Language) -> str:
         return "–"
     if claim.transform == "log":
         return factor(verdict.effect)
-    return f"{as_fine(verdict.effect, _width(verdict))}{_unit(claim, language)}"
+    return f"{as_fine(verdict.effect, _grain(claim, verdict))}{_unit(claim, language)}"
 
 
 def spread(claim: Claim, verdict: Verdict | None, language: Language) -> str:
     """Writes the interval and the number of seeds: ``0.31 to 0.53, n = 3``; nothing where nothing was measured."""
     if verdict is None or verdict.effect is None:
         return ""
-    width, until = _width(verdict), " to " if language == "en" else " 至 "
+    grain, until = _grain(claim, verdict), " to " if language == "en" else " 至 "
     if claim.transform == "log":
         low = "×0" if verdict.low is None else factor(verdict.low)
         high = "×∞" if verdict.high is None else factor(verdict.high)
     else:
-        low = "−∞" if verdict.low is None else as_fine(verdict.low, width)
-        high = "∞" if verdict.high is None else as_fine(verdict.high, width)
+        low = "−∞" if verdict.low is None else as_fine(verdict.low, grain)
+        high = "∞" if verdict.high is None else as_fine(verdict.high, grain)
     known = verdict.low is not None or verdict.high is not None
     return f"{f'{low}{until}{high}, ' if known else ''}n = {verdict.n}"
 
@@ -187,8 +187,13 @@ def factor(logarithm: float) -> str:
     return f"×{measure(exp(min(logarithm, _MOST)))}" if logarithm < _MOST else "×∞"
 
 
-def _width(verdict: Verdict) -> float | None:
-    return None if verdict.low is None or verdict.high is None else verdict.high - verdict.low
+def _grain(claim: Claim, verdict: Verdict) -> float | None:
+    """Returns the interval's width; ten times an end's distance from an edge where that is less, to tell them apart."""
+    if verdict.low is None or verdict.high is None:
+        return None
+    edges = (claim.smallest,) if claim.kind == "above" else (-claim.smallest, claim.smallest)
+    distances = (10 * abs(end - edge) for end in (verdict.low, verdict.high) for edge in edges if end != edge)
+    return min(verdict.high - verdict.low, *distances)
 
 
 def _unit(claim: Claim, language: Language) -> str:

@@ -112,7 +112,7 @@ def _verdict(claim: Claim, effects: Mapping[int, float], *, at_this_budget: bool
         high=_finite(found.high),
         detectable=smallest,
         at_this_budget=at_this_budget,
-        reason=_reason(effects, smallest, decided=answer != "inconclusive"),
+        reason=_reason(claim, effects, smallest, decided=answer != "inconclusive"),
     )
 
 
@@ -125,7 +125,7 @@ def answer_to(claim: Claim, found: Estimate) -> Literal["supported", "contradict
     return "contradicted" if found.high < lower or found.low > upper else "inconclusive"
 
 
-def _reason(effects: Mapping[int, float], smallest: float | None, *, decided: bool) -> Text | None:
+def _reason(claim: Claim, effects: Mapping[int, float], smallest: float | None, *, decided: bool) -> Text | None:
     """Returns why the numbers do not decide, or what was done with seeds at which an arm diverged."""
     unknown_at = tuple(seed for seed, one in effects.items() if isnan(one))
     diverged_at = tuple(seed for seed, one in effects.items() if one in (inf, -inf))
@@ -135,7 +135,7 @@ def _reason(effects: Mapping[int, float], smallest: float | None, *, decided: bo
         return sentences.diverged(diverged_at, of=len(effects))
     if decided:
         return None
-    return sentences.one_seed() if len(effects) == 1 else sentences.too_wide(len(effects), smallest or 0.0)
+    return sentences.one_seed() if len(effects) == 1 else sentences.too_wide(claim, len(effects), smallest or 0.0)
 
 
 def _without_number(

@@ -1,6 +1,7 @@
 """Verdicts in words, in both languages: what was measured, how sure it is, and what stands in the source beside it."""
 
 from collections.abc import Collection
+from math import exp
 
 from residua.studies.claim import Claim, Term, Text, Verdict
 
@@ -10,6 +11,8 @@ _ANSWERS = {
     "inconclusive": Text("Inconclusive", "尚无定论"),
     "not run": Text("Not run", "未运行"),
 }
+_MOST = 700.0
+"""Of a logarithm that a float has a factor for."""
 _SCALES_ZH = {"quick": "quick（快速）", "laptop": "laptop（笔记本）", "paper": "paper（论文规模）"}
 
 
@@ -27,8 +30,11 @@ def sentence(claim: Claim, verdict: Verdict) -> Text:
 
 
 def conclusion(claim: Claim, verdict: Verdict) -> Text:
-    """Returns a verdict without its numbers, for where these stand beside it: where the interval lies, and why."""
-    answer, compared = _ANSWERS[verdict.answer], _compared(claim, verdict)
+    """Returns a verdict without its numbers, for where these stand beside it: where the interval lies, and why.
+
+    Effects of logarithms stand there as factors, and so does the edge here.
+    """
+    answer, compared = _ANSWERS[verdict.answer], _compared(claim, verdict, as_factors=claim.transform == "log")
     if compared:
         answer = Text(f"{answer.en}: the interval lies {compared.en}", f"{answer.zh}：区间{compared.zh}")
     return _joined(Text(f"{answer.en}.", f"{answer.zh}。"), verdict.reason)
@@ -100,12 +106,15 @@ def one_seed() -> Text:
     return Text("One seed has no spread, and so no interval.", "只有一个种子，无从得知离散程度，也就没有区间。")
 
 
-def too_wide(n: int, smallest: float) -> Text:
-    """Says what so many seeds could have shown."""
+def too_wide(claim: Claim, n: int, smallest: float) -> Text:
+    """Says what so many seeds could have shown: a distance from the edge, or of logarithms a factor of it."""
+    en = zh = _number(smallest)
+    if claim.transform == "log":
+        en, zh = f"a factor of {_factor(smallest)}", f"{_factor(smallest)} 倍"
     return Text(
         f"The interval reaches across the edge. These {n} seeds would have shown, four times in five, "
-        f"a mean that lies {_number(smallest)} beyond it.",
-        f"区间跨过界限。若均值超出界限 {_number(smallest)}，这 {n} 个种子有八成机会能显示出来。",
+        f"a mean that lies {en} beyond it.",
+        f"区间跨过界限。若均值超出界限 {zh}，这 {n} 个种子有八成机会能显示出来。",
     )
 
 
@@ -129,15 +138,17 @@ def _joined(*sentences: Text | None) -> Text:
     return Text(" ".join(one.en for one in known), "".join(one.zh for one in known))
 
 
-def _compared(claim: Claim, verdict: Verdict) -> Text | None:
+def _compared(claim: Claim, verdict: Verdict, *, as_factors: bool = False) -> Text | None:
     """Says where the interval lies; a claim is about m, and so is what decides it. None where nothing is decided."""
     if verdict.answer not in ("supported", "contradicted"):
         return None
-    m, supported = _number(claim.smallest), verdict.answer == "supported"
+    size, supported = claim.smallest, verdict.answer == "supported"
+    both = f"×{_factor(-size)} … ×{_factor(size)}" if as_factors else f"±{_number(size)}"
+    m = f"×{_factor(size)}" if as_factors else _number(size)
     if claim.kind == "within":
         return Text(
-            f"wholly {'within' if supported else 'outside'} ±{m}, the smallest that would matter",
-            f"完全落在 ±{m} 之{'内' if supported else '外'}（±{m} 为有意义的最小效应）",
+            f"wholly {'within' if supported else 'outside'} {both}, the smallest that would matter",
+            f"完全落在 {both} 之{'内' if supported else '外'}（{both} 为有意义的最小效应）",
         )
     return Text(
         f"wholly {'above' if supported else 'below'} {m}, the smallest that would matter",
@@ -158,6 +169,11 @@ def _listed(seeds: tuple[int, ...]) -> Text:
 
 def _end(value: float | None, infinite: str) -> str:
     return infinite if value is None else _number(value)
+
+
+def _factor(logarithm: float) -> str:
+    """Returns the factor that a natural logarithm stands for, to three digits."""
+    return f"{exp(min(logarithm, _MOST)):.3g}"
 
 
 def _number(value: float) -> str:
