@@ -45,7 +45,7 @@ def test_the_list_is_readable_at_80_columns_and_names_what_another_scale_decides
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     rows = " ".join(out.split())
-    assert "degradation: Degradation quick 2 min, laptop 55 min, paper 14 d; decided at quick" in rows
+    assert "degradation: Degradation quick 2 min, laptop 48 min, paper 14 d; decided at quick" in rows
     assert "decided at quick, deeper_is_better at paper" in rows
 
 

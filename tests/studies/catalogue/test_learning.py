@@ -57,9 +57,9 @@ def test_claims_are_decided_from_the_first_scale_that_can(study):
 
 
 def test_stochastic_depth_differs_in_survival_alone(tmp_path):
-    found = plans(stochastic_depth.STUDY, tmp_path, "p = 1", "p = 0.2")
-    whole, least = (found[name].specification for name in ("p = 1", "p = 0.2"))
-    assert (whole.last_survival, least.last_survival) == (1.0, 0.2)
+    found = plans(stochastic_depth.STUDY, tmp_path, "p = 1", "p = 0.5")
+    whole, least = (found[name].specification for name in ("p = 1", "p = 0.5"))
+    assert (whole.last_survival, least.last_survival) == (1.0, 0.5)
     assert replace(least, last_survival=1.0) == whole
 
 
