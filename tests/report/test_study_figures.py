@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from tests.report.studied import ARMS, results, study
 
-from residua.report.study_axes import PlainDecades, apart, colours_of, middle_and_range, widths_of
+from residua.report.study_axes import apart, colours_of, middle_and_range, widths_of
 from residua.report.study_figures import draw
 from residua.report.study_intervals import spread_of
+from residua.report.style import logarithmic
 from residua.studies.design import FigureSpec
 from residua.studies.results import Results
 from residua.studies.statistics import estimate, quantile
@@ -125,8 +126,13 @@ def test_a_number_that_is_not_finite_or_has_no_logarithm_is_left_out(found):
 
 
 def test_a_logarithmic_axis_says_the_numbers_themselves_where_they_are_short():
-    assert [PlainDecades()(x) for x in (0.001, 0.4, 1.0, 1000.0)] == ["0.001", "0.4", "1", "1,000"]
-    assert "10^{4}" in PlainDecades()(1e4)
+    axes = Figure().add_subplot()
+    logarithmic(axes)
+    for label in (axes.yaxis.get_major_formatter(), axes.yaxis.get_minor_formatter()):
+        assert [label(x) for x in (0.001, 1.0, 1000.0)] == ["0.001", "1", "1,000"]
+        assert "10^{4}" in label(1e4)
+    axes.set_ylim(0.25, 1.5)
+    assert axes.yaxis.get_minor_formatter()(0.4) == "0.4"
 
 
 def test_groups_share_a_colour_and_the_deeper_is_bolder():

@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 from residua.diagnostics.curvature.curvature import Curvature
 from residua.diagnostics.curvature.density import Density
 from residua.diagnostics.measured import Measured
-from residua.report.diagnosis_figures import DOTTED, logarithmic
+from residua.report.diagnosis_figures import DOTTED
 from residua.report.numbers import measure
 from residua.report.section import plural
-from residua.report.style import PALETTE, dress, legend, new_figure, whole_numbers
+from residua.report.style import PALETTE, dress, legend, logarithmic, new_figure, whole_numbers
 
 _WIDE = (9.0, 3.9)
 _DEEPEST = 1e-7

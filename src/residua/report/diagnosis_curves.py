@@ -11,8 +11,8 @@ from residua.diagnostics.lesions import Lesion, Lesions
 from residua.diagnostics.paths import PathLengths
 from residua.diagnostics.questions import Questions
 from residua.diagnostics.shattering import Shattering
-from residua.report.diagnosis_figures import DASHED, DOTTED, PANEL, WIDE, logarithmic, name_places
-from residua.report.style import PALETTE, dress, legend, new_figure, whole_numbers
+from residua.report.diagnosis_figures import DASHED, DOTTED, PANEL, WIDE, name_places
+from residua.report.style import PALETTE, dress, legend, logarithmic, new_figure, whole_numbers
 
 _NAMED_UP_TO = 60
 """Blocks along a wide figure."""

@@ -10,7 +10,7 @@ from residua.diagnostics.gradients import GradientFlow, GradientPlace
 from residua.diagnostics.information import Information
 from residua.diagnostics.measured import Measured
 from residua.diagnostics.signals import Signals
-from residua.report.style import PALETTE, can_draw, dress, legend, new_figure, whole_numbers
+from residua.report.style import PALETTE, can_draw, dress, legend, logarithmic, new_figure, whole_numbers
 
 WIDE, PANEL = (9.0, 3.6), (4.3, 2.9)
 DASHED, DOTTED = (0, (4, 3)), (0, (1, 2))
@@ -151,12 +151,6 @@ def name_places(axes: Axes, names: Sequence[str], *, what: str, most: int = 20) 
         return
     axes.set_xlabel(f"{what}, counted from 0, from the input")
     whole_numbers(axes)
-
-
-def logarithmic(axes: Axes) -> None:
-    """Gives the vertical axis a logarithmic scale, whose finer labels look like the others."""
-    axes.set_yscale("log")
-    axes.tick_params(axis="y", which="minor", colors=PALETTE["soft"], labelsize=8)
 
 
 def _band(axes: Axes, places: Sequence[GradientPlace], norms: Sequence[Measured], colour: str, label: str) -> None:

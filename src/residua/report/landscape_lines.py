@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from residua.diagnostics.landscape.surface import Cells, Surface, Trail
-from residua.report.diagnosis_figures import DASHED, logarithmic
+from residua.report.diagnosis_figures import DASHED
 from residua.report.landscape_notes import KINDS, axis_label, notes
 from residua.report.landscape_scale import INFINITE, Scale, scale_of
 from residua.report.numbers import percent
-from residua.report.style import PALETTE, dress, legend, new_figure, whole_numbers
+from residua.report.style import PALETTE, dress, legend, logarithmic, new_figure, whole_numbers
 
 _WIDE, _WITH_ERROR = (9.0, 4.2), (9.0, 5.6)
 _LETTERS = 120

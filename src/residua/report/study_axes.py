@@ -11,7 +11,6 @@ from statistics import median
 from typing import final
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogFormatterSciNotation
 
 from residua.report.study_words import Language, word
 from residua.report.style import PALETTE
@@ -96,15 +95,6 @@ def middle_and_range(several: Sequence[Points]) -> list[tuple[float, float, floa
         for x, y in points:
             by_x.setdefault(x, []).append(y)
     return [(x, median(by_x[x]), min(by_x[x]), max(by_x[x])) for x in sorted(by_x)]
-
-
-@final
-class PlainDecades(LogFormatterSciNotation):
-    """Labels a logarithmic axis with the numbers themselves, from 0.001 to 1,000; beyond by powers of ten."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        label = super().__call__(x, pos)
-        return f"{x:,g}" if label and 1e-3 <= x <= 1e3 else label
 
 
 def name_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Mapping[str, str]) -> None:

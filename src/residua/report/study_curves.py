@@ -8,7 +8,6 @@ from residua.report.study_axes import (
     DASHED,
     DOTTED,
     Drawn,
-    PlainDecades,
     Points,
     colours_of,
     group_of,
@@ -17,7 +16,7 @@ from residua.report.study_axes import (
     widths_of,
 )
 from residua.report.study_words import quantity_said, said
-from residua.report.style import PALETTE, legend, whole_numbers
+from residua.report.style import PALETTE, legend, logarithmic, whole_numbers
 
 
 def lines(drawn: Drawn) -> None:
@@ -69,10 +68,7 @@ def _dress(drawn: Drawn) -> None:
     if spec.x is not None:
         axes.set_xlabel(said(spec.x, drawn.language), parse_math=False)
     if spec.log_y:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(PlainDecades())
-        axes.yaxis.set_minor_formatter(PlainDecades())
-        axes.tick_params(axis="y", which="minor", colors=PALETTE["soft"], labelsize=8)
+        logarithmic(axes)
     if spec.log_x:
         axes.set_xscale("log")
 

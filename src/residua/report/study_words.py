@@ -1,12 +1,13 @@
 """The words of a study's page, in the languages of the reports, and numbers as its sentences write them."""
 
 from dataclasses import dataclass
-from math import exp, floor, log10
+from math import exp, floor, isfinite, log10
 from typing import Literal, final, get_args
 
 from residua.errors import BadSetting
 from residua.report.numbers import measure
 from residua.studies.claim import Claim, Text, Verdict
+from residua.studies.statistics import ratio
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -178,13 +179,10 @@ def plain(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-_MOST = 700.0
-"""Of a logarithm that a float has a factor for."""
-
-
 def factor(logarithm: float) -> str:
     """Writes the factor that a natural logarithm stands for: ``×29.1``, ``×2.8e31``."""
-    return f"×{measure(exp(min(logarithm, _MOST)))}" if logarithm < _MOST else "×∞"
+    found = ratio(logarithm)
+    return f"×{measure(found)}" if isfinite(found) else "×∞"
 
 
 def _grain(claim: Claim, verdict: Verdict) -> float | None:

@@ -7,14 +7,14 @@ import io
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager
 from matplotlib.ft2font import FT2Font
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
 
 FONT = "DejaVu Sans"
 """Comes with matplotlib, so that a figure looks the same everywhere."""
@@ -88,6 +88,23 @@ def legend(axes: Axes, *, side: Literal["left", "right"] = "right") -> None:
             handlelength=1.8,
             columnspacing=1.2,
         )
+
+
+@final
+class PlainDecades(LogFormatterSciNotation):
+    """Labels a logarithmic axis with the numbers themselves, from 0.001 to 1,000; beyond by powers of ten."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        label = super().__call__(x, pos)
+        return f"{x:,g}" if label and 1e-3 <= x <= 1e3 else label
+
+
+def logarithmic(axes: Axes) -> None:
+    """Gives the vertical axis a logarithmic scale, whose finer labels look like the others."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(PlainDecades())
+    axes.yaxis.set_minor_formatter(PlainDecades())
+    axes.tick_params(axis="y", which="minor", colors=PALETTE["soft"], labelsize=8)
 
 
 def whole_numbers(axes: Axes) -> None:

@@ -1,9 +1,9 @@
 """Verdicts in words, in both languages: what was measured, how sure it is, and what stands in the source beside it."""
 
 from collections.abc import Collection
-from math import exp
 
 from residua.studies.claim import Claim, Term, Text, Verdict
+from residua.studies.statistics import ratio
 
 _ANSWERS = {
     "supported": Text("Supported", "支持"),
@@ -11,8 +11,6 @@ _ANSWERS = {
     "inconclusive": Text("Inconclusive", "尚无定论"),
     "not run": Text("Not run", "未运行"),
 }
-_MOST = 700.0
-"""Of a logarithm that a float has a factor for."""
 _SCALES_ZH = {"quick": "quick（快速）", "laptop": "laptop（笔记本）", "paper": "paper（论文规模）"}
 
 
@@ -173,7 +171,7 @@ def _end(value: float | None, infinite: str) -> str:
 
 def _factor(logarithm: float) -> str:
     """Returns the factor that a natural logarithm stands for, to three digits."""
-    return f"{exp(min(logarithm, _MOST)):.3g}"
+    return f"{ratio(logarithm):.3g}"
 
 
 def _number(value: float) -> str:

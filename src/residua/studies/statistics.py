@@ -8,7 +8,7 @@ narrow, and above it Student's has been measured to hold (``docs/statistics.md``
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import inf, isinf, isnan, nan
+from math import exp, inf, isinf, isnan, nan
 from statistics import fmean, stdev
 from typing import Any, final
 
@@ -18,6 +18,8 @@ from scipy.stats import nct
 
 CONFIDENCE = 0.95
 """Of every interval; each of its ends errs in half of what is left."""
+_MOST = 700.0
+"""Of a logarithm that a float has a ratio for."""
 POWER = 0.8
 """With which a difference counts as one that so many seeds could have shown."""
 
@@ -35,6 +37,11 @@ class Estimate:
     low: float
     high: float
     """Ends of the interval; infinite where nothing bounds the mean on that side."""
+
+
+def ratio(logarithm: float) -> float:
+    """Returns the ratio that a natural logarithm stands for; ∞ where no float holds it."""
+    return exp(logarithm) if logarithm < _MOST else inf
 
 
 def estimate(effects: Sequence[float]) -> Estimate:
