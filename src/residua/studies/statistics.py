@@ -18,10 +18,10 @@ from scipy.stats import nct
 
 CONFIDENCE = 0.95
 """Of every interval; each of its ends errs in half of what is left."""
-_MOST = 700.0
-"""Of a logarithm that a float has a ratio for."""
 POWER = 0.8
 """With which a difference counts as one that so many seeds could have shown."""
+_MOST = 700.0
+"""Of a logarithm that a float has a ratio for."""
 
 
 @final
