@@ -6,6 +6,7 @@ A run is the whole command, from the shell to the report. Each finished run is a
 one that is there is not run again, so that the script can be killed and go on. Beside each stands the machine's rate in
 bfloat16 matrix products just before, because seconds mean little without it: other work may share the cores. Of the
 ingredients only accuracies are compared: there a run takes one thread, and as many run at once as there are cores.
+With 0 seeds nothing is run, and the table is written of what is there.
 """
 
 import json
@@ -14,13 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import torch
-from results import ROOT, spread, write
+from results import ROOT, commit, spread, write
 
 from residua import machine
 
@@ -32,14 +33,14 @@ COMMANDS = {
 HALF = "train cifar10 --recipe fast --network fast-resnet8 --epochs 5"
 WITHOUT = {
     "nothing": "",
-    "whitening": " --set network.stem.whitening=false --set network.stem.kernel=3",
+    "whitening": " --set network.stem.whitening=false --set network.stem.kernel=3 --set stem_epochs=none",
     "identity initialisation": " --set network.initialization=he_fan_out",
     "faster norm shifts": " --set optimizer.norm_bias_scale=1",
     "Muon": " --set optimizer.kind=sgd --set optimizer.filter_scale=10",
     "alternating flip": " --set flip=random",
-    "shortcuts": " --set network.shortcut=none",
+    "lookahead put in": " --set averaging.kind=lookahead --set averaging.every=5 --set averaging.decay=0.774",
 }
-"""What is left out at half of the epochs, each by a setting."""
+"""What is changed at half of the epochs: each ingredient left out by a setting, or put in."""
 
 
 def matrix_rate() -> float:
@@ -60,31 +61,52 @@ def train(title: str, command: str, seed: int, threads: int) -> dict[str, Any]:
         out = Path(folder) / "run"
         began = time.perf_counter()
         line = [sys.executable, "-m", "residua", *command.split(), "--seed", str(seed), "--out", str(out)]
-        subprocess.run(line, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+        env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        ended = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env)
+        if ended.returncode:
+            raise RuntimeError(f"residua {command} ended with {ended.returncode}: {ended.stderr[-2000:]}")
         seconds = time.perf_counter() - began
         test = json.loads((out / "result.json").read_text())["parts"]["test"]
     accuracies = {"accuracy": test["accuracy"], "six_views": test["views"]["accuracy"]}
     beside = {"threads": threads, "matrix_gflops": rate, "load_average": os.getloadavg()[0]}
-    return {"title": title, "seed": seed, **accuracies, "seconds": seconds, **beside}
+    about = {"command": f"residua {command}", "commit": commit(), "machine": machine.description()}
+    return {"title": title, "seed": seed, **accuracies, "seconds": seconds, **beside, **about}
+
+
+def runs(
+    name: str, commands: Mapping[str, str], seeds: Collection[int], *, at_once: int = 1
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """Runs what is not in ``docs/results/NAME.jsonl`` yet, seed by seed; returns all runs by title and seed.
+
+    A line counts where its command is the one that is asked. After one that fails none is begun.
+    """
+    path = ROOT / "docs" / "results" / f"{name}.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    asked = {title: f"residua {command}" for title, command in commands.items()}
+    done = {(row["title"], row["seed"]): row for row in rows if row["command"] == asked.get(row["title"])}
+    for row in done.values():
+        tell(row)
+    with ThreadPoolExecutor(at_once) as pool:
+        left = [(title, seed) for seed in seeds for title in commands if (title, seed) not in done]
+        threads = machine.cores() // at_once
+        running = [pool.submit(train, title, commands[title], seed, threads) for title, seed in left]
+        try:
+            for run in as_completed(running):
+                row = run.result()
+                done[row["title"], row["seed"]] = row
+                with path.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                tell(row)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return done
 
 
 def measure(name: str, commands: Mapping[str, str], seeds: int, *, at_once: int = 1) -> dict[str, dict[str, object]]:
-    """Runs what is not in ``docs/results/NAME.jsonl`` yet, seed by seed, and sums up each title's runs."""
-    path = ROOT / "docs" / "results" / f"{name}.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    done = {(row["title"], row["seed"]): row for row in rows}
-    for row in rows:
-        tell(row)
-    with ThreadPoolExecutor(at_once) as pool:
-        left = [(title, seed) for seed in range(seeds) for title in commands if (title, seed) not in done]
-        threads = machine.cores() // at_once
-        for run in as_completed(pool.submit(train, title, commands[title], seed, threads) for title, seed in left):
-            row = run.result()
-            done[row["title"], row["seed"]] = row
-            with path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            tell(row)
-    return {title: summed_up(commands[title], [done[title, seed] for seed in range(seeds)]) for title in commands}
+    """Sums up the runs of each title that there are, after those that are not there yet."""
+    done = runs(name, commands, range(seeds), at_once=at_once)
+    of = {title: [row for (of_title, _), row in sorted(done.items()) if of_title == title] for title in commands}
+    return {title: summed_up(commands[title], rows) for title, rows in of.items() if rows}
 
 
 def tell(row: Mapping[str, Any]) -> None:

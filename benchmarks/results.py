@@ -18,13 +18,18 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "n": len(values)}
 
 
+def commit() -> str:
+    """Returns the commit that is measured, with ``-dirty`` behind it where files differ from it (new ones do not)."""
+    line = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
 def write(name: str, command: str, values: dict[str, Any]) -> None:
     """Writes ``docs/results/NAME.json``."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     path = ROOT / "docs" / "results" / f"{name}.json"
     about = {
         "command": command,
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "load_average": os.getloadavg()[0],
         "machine": machine.description(),
