@@ -168,6 +168,27 @@ def finish(file: BufferedRandom, path: Path) -> None:
     Path(file.name).replace(path)
 
 
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[bool]:
+    """Yields whether no other process is within such a block for this folder; a killed one is not.
+
+    A system without such locks, or a disk, lets everybody in.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            import fcntl
+
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except (ImportError, OSError):
+            pass
+        yield True
+
+
 def _wait_for(file: BufferedRandom) -> None:
     """Waits until no other process has the file locked; a system without such locks lets everybody in."""
     with contextlib.suppress(ImportError, OSError):

@@ -2,9 +2,10 @@
 
 import os
 import shlex
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from residua import artifact, configuration, evaluation, files, machine
 from residua.data import sources
 from residua.data.dataset import Part
 from residua.data.foreign import foreign_part
-from residua.errors import BadRun, BadSetting, unknown
+from residua.errors import BadRun
 from residua.inference.predictor import Prediction
 from residua.networks.spec import NetworkSpec
 from residua.report import page
@@ -22,7 +23,7 @@ from residua.report.gather import pictures_of
 from residua.report.rate_page import RateFound, write_rate_page
 from residua.report.terminal import transfer_progress
 from residua.runs import Run
-from residua.training import distributed, record
+from residua.training import distributed, record, resumption
 from residua.training import fit as fitting
 from residua.training.command import train_command
 from residua.training.distributed import Team
@@ -31,7 +32,7 @@ from residua.training.observers import Observer
 from residua.training.path import is_kept
 from residua.training.plan import Plan, plan
 from residua.training.record import Record
-from residua.training.spec import TrainSpec
+from residua.training.spec import TrainSpec, has_effect, name_of, with_others
 from residua.watching import is_watched, observers
 
 
@@ -171,13 +172,8 @@ def deepen(
     def asked() -> TrainSpec:
         opened = record.find(run).require_finished()
         before = configuration.from_json(TrainSpec, opened.read("run")["asked"])
-        anew = {setting.partition("=")[0].strip() for setting in settings}
-        anew |= {"epochs"} if epochs or minutes else set()
-        kept = [
-            setting
-            for setting in before.settings
-            if not setting.startswith("network.") and setting.partition("=")[0].strip() not in anew
-        ]
+        kept = [setting for setting in before.settings if not setting.startswith("network.")]
+        kept = [setting for setting in kept if name_of(setting) != "epochs" or not (epochs or minutes)]
         return replace(
             before,
             source=before.source if source is None else os.fspath(source),
@@ -188,7 +184,7 @@ def deepen(
             epochs=epochs,
             minutes=minutes,
             seed=before.seed if seed is None else seed,
-            settings=(*kept, *settings),
+            settings=with_others(kept, settings),
         )
 
     return _trained(asked, _device_of(run), out, diagnose=diagnose, keep_path=keep_path)
@@ -206,6 +202,8 @@ def resume(
 ) -> Run:
     """Goes on with a stopped or killed run to the result it would have had, to the bit.
 
+    One that was killed while its report was drawn gets its report.
+
     Args:
         run: A run that has not finished.
         epochs: More than it was begun with: the rest follows the schedule of a run of so many.
@@ -213,7 +211,8 @@ def resume(
         accept_processes: Whether another number of processes is accepted where it changes the result; the run says so.
         diagnose: As `train` takes it; a run that was watched before is watched on.
         keep_path: As `train` takes it; a run that kept it before keeps it on.
-        asked: Anything else that `train` takes, which must be as the run was asked; it changes nothing.
+        asked: Anything else that `train` takes, which must be as the run was asked; settings that change no result
+            (`residua.training.spec.WITHOUT_EFFECT`) may be others, and hold until the run ends or stops again.
 
     Raises:
         BadRun: If it is finished, its checkpoints are damaged, or its images have changed.
@@ -225,7 +224,9 @@ def resume(
 
     machine.prepare_process()
     with distributed.joined(_device_of(run)) as team:
-        opened = team.together(lambda: _as_before(run, asked))
+        opened = team.together(lambda: resumption.as_begun(run, asked))
+        if team.lead(lambda: opened.status == "finished" and not opened.report.exists()):
+            return _reported_late(opened, team)
         fitted = fitting.resume(
             opened,
             epochs=epochs,
@@ -233,30 +234,21 @@ def resume(
             observers=told(opened.path) if team.leads else [],
             team=team,
             accept_processes=accept_processes,
+            settings=[setting for setting in asked.get("settings", ()) if not has_effect(setting)],
         )
         return _reported(fitted, team)
+
+
+def _reported_late(run: Record, team: Team) -> Run:
+    """Draws the report of a run that was killed between its result and that."""
+    team.lead(lambda: shutil.rmtree(run.checkpoints, ignore_errors=True))
+    team.lead(lambda: write_report(run.path))
+    return Run(run.path)
 
 
 def _device_of(run: str | os.PathLike[str]) -> str:
     """Returns the device that a run was asked to train on."""
     return record.find(run).read("run")["asked"]["device"]
-
-
-def _as_before(run: str | os.PathLike[str], asked: dict[str, Any]) -> Record:
-    """Returns a run to go on with, once nothing that is asked differs from what it was asked."""
-    opened = record.find(run)
-    kept = configuration.from_json(TrainSpec, opened.read("run")["asked"])
-    known = [field.name for field in fields(TrainSpec) if field.name not in ("epochs", "minutes", "data_root")]
-    for name, value in asked.items():
-        if name not in known:
-            raise BadSetting(unknown("setting of a resumed run", name, known))
-        before, wanted = getattr(kept, name), _as_asked(name, value)
-        if wanted != before:
-            raise BadSetting(
-                f"{name} is {wanted!r} here and {before!r} in {opened.path}, and would change its result; "
-                "leave it out, or train anew"
-            )
-    return opened
 
 
 def load(run: str | os.PathLike[str] = "last") -> Run:
@@ -329,15 +321,6 @@ def _asked(source: str | os.PathLike[str], *, settings: Sequence[str] = (), **op
     return TrainSpec(source=os.fspath(source), settings=tuple(settings), **kept)
 
 
-def _as_asked(name: str, value: Any) -> Any:
-    """Returns an option as a run keeps it."""
-    if name == "settings":
-        return tuple(value)
-    text = os.fspath(value) if isinstance(value, os.PathLike) else value
-    folder = name == "source" and text not in sources.names() and Path(text).is_dir()
-    return str(Path(text).expanduser().resolve()) if folder else text
-
-
 def _trained(
     asked: Callable[[], TrainSpec],
     device: str,
@@ -363,7 +346,7 @@ def _reported(fitted: Fitted, team: Team) -> Run:
 def _keeping(run: Record) -> list[str]:
     """Returns where the run was asked to keep decoded images, as settings of the data."""
     asked = [setting.removeprefix("data.") for setting in run.read("run")["asked"]["settings"]]
-    return [setting for setting in asked if setting.partition("=")[0].strip() in ("keep", "cache", "cache_gb")]
+    return [setting for setting in asked if name_of(setting) in ("keep", "cache", "cache_gb")]
 
 
 def _own_part(decided: Plan) -> Part:

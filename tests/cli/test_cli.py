@@ -1,5 +1,6 @@
 """The command line as a user meets it: what it prints and its exit codes."""
 
+import errno
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import torch
 from tests.commands import residua
 
 from residua import verbs
+from residua.cli import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -191,6 +193,20 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str], message:
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Whichever command meets it, where it has no better answer of its own."""
+
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "page.html")
+
+    monkeypatch.setattr("residua.cli.cli.main", full)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = "error: no room for page.html (No space left on device); free space, then run the command again\n"
+    assert capsys.readouterr().err == said
 
 
 def test_inspect_gives_the_published_numbers():

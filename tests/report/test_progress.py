@@ -1,7 +1,10 @@
 """Progress while a run trains, and before it."""
 
 import io
+import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -229,6 +232,23 @@ def test_on_a_terminal_the_bar_moves_and_is_gone_at_the_end():
     assert "loss 1.250" in written
     assert "\x1b[2K" in written[written.rindex("loss 1.250") :]
     assert re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", written).endswith("2 min 05 s: runs/a\n")
+
+
+def test_a_reader_that_has_gone_does_not_end_what_is_told_of():
+    """As in ``residua train | head -1``: a process of its own, for rich turns the standard output away."""
+    code = (
+        "from rich.console import Console\n"
+        "from residua.report.displays import Lines\n"
+        "lines = Lines(Console())\n"
+        "for epoch in range(3):\n"
+        "    lines.epoch('an epoch')\n"
+        "raise SystemExit(7)\n"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (7, "")
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +17,13 @@ import pytest
 import torch
 from tests.training.conftest import TINY, Watcher
 
-from residua import files
+import residua
+from residua import artifact, files, machine
 from residua.errors import BadRun, BadSetting, Interrupted, NotSaved, Terminated
-from residua.training import checkpoint, sitting
+from residua.training import checkpoint, record, sitting
 from residua.training import fit as fitting
 from residua.training.fit import Fitted
+from residua.training.observers import StepEnded
 from residua.training.plan import plan
 from residua.training.recipe import recipe
 from residua.training.record import Record
@@ -55,30 +58,68 @@ def assert_same(run: Path, whole: Fitted) -> None:
     assert steps == list(range(1, EPOCHS * STEPS + 1))
 
 
-def child(run: Path, *, resume: bool, slow: float = 0.004) -> subprocess.Popen:
-    """The run in a process of its own, a little slower, so that there is a moment to kill it in."""
-    begin = (
-        "fitting.resume(Record(run), observers=[Watcher(wait)])"
-        if resume
-        else "fitting.fit(plan(ASKED), out=run, observers=[Watcher(wait)])"
-    )
-    code = (
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "import torch\n"
-        "torch.set_num_threads(1)\n"
-        "from residua.training import fit as fitting\n"
-        "from residua.training.plan import plan\n"
-        "from residua.training.record import Record\n"
-        "from tests.training.conftest import Watcher\n"
-        "from tests.training.test_resume import ASKED\n"
-        f"wait = lambda event: time.sleep({slow})\n"
-        "run = Path(sys.argv[1])\n"
-        f"{begin}\n"
-    )
+def child(run: Path, *, resume: bool = False, interval: float = 0.0, dies: str = "") -> subprocess.Popen:
+    """The run in a process of its own, with its report, a little slower, so that there is a moment to kill it in."""
+    code = f"from tests.training import test_resume; test_resume.train({str(run)!r}, {resume}, {interval}, {dies!r})"
     path = os.pathsep.join([str(ROOT), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", code, str(run)], env=environment, stderr=subprocess.DEVNULL)
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL)
+
+
+def train(run: str, resume: bool, interval: float, dies: str) -> None:
+    """What a child does."""
+    torch.set_num_threads(1)
+    watcher = Watcher(lambda _event: time.sleep(0.004))
+    if dies:
+        MOMENTS[dies]()
+    settings = (*ASKED.settings[:-1], f"checkpoint_seconds={interval}")
+    if resume:
+        fitting.resume(Record(Path(run)), observers=[watcher])
+    else:
+        fitting.fit(plan(replace(ASKED, settings=settings)), out=Path(run), observers=[watcher])
+
+
+def die(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_the_beginning() -> None:
+    """All is written but ``run.json``."""
+    real = Record.write
+    Record.write = lambda run, name, value: die() if name == "run" else real(run, name, value)  # type: ignore[method-assign]
+
+
+def in_the_middle_of_a_save() -> None:
+    """Half of the bytes of step 31 are in their file."""
+    real = os.fdopen
+
+    class Half:
+        def __init__(self, file: Any) -> None:
+            self.file = file
+
+        def __enter__(self) -> "Half":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def write(self, content: bytes) -> None:
+            self.file.write(content[: len(content) // 2])
+            self.file.flush()
+            die()
+
+    def fdopen(handle: int, mode: str, *more: Any) -> Any:
+        file = real(handle, mode, *more)
+        return Half(file) if "/.step-000000031-" in str(Path(f"/proc/self/fd/{handle}").readlink()) else file
+
+    os.fdopen = fdopen  # type: ignore[assignment]
+
+
+def before_the_weights() -> None:
+    """Predictions and result are written, the weights are not."""
+    artifact.save = die  # type: ignore[assignment]
+
+
+MOMENTS = {name.__name__: name for name in (in_the_beginning, in_the_middle_of_a_save, before_the_weights)}
 
 
 def taken(run: Path) -> int:
@@ -100,24 +141,25 @@ KILLS = int(os.environ.get("RESIDUA_TEST_KILLS", "2"))
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     whole: Fitted, tmp_path: Path, seed: int
 ) -> None:
-    """SIGKILL at three random moments, some in the middle of a save, with a checkpoint after every step.
+    """SIGKILL at three random moments, some in the middle of a save.
 
-    What is done twice is then one step at most: the one that the log has and no checkpoint.
+    With a checkpoint after every step what is done twice is one step at most: the one that the log has and no
+    checkpoint. Every third run saves every tenth of a second.
     """
     draws, run = random.Random(seed), tmp_path / "run"
-    process, again = child(run, resume=False), False
+    interval = 0.1 if seed % 3 == 2 else 0.0
+    reached, went_on = 0, []
     for kill in range(3):
-        if kill:
-            process = child(run, resume=again)
+        process = child(run, resume=(run / "run.json").is_file(), interval=interval)
         wait_for(run, draws.randint(1, 35) + 38 * kill, process)
         time.sleep(draws.random() * 0.02)
         process.kill()
         process.wait()
-        again = (run / "run.json").is_file()
-        reached, newest = taken(run), [path.name for path in checkpoint.found(run / "checkpoints")][-1:]
-        kept = int(newest[0].split("-")[1]) if newest else 0
-        assert 0 <= reached - kept <= 1
+        before, went_on = went_on, Record(run).read("run")["resumed_at"] if (run / "run.json").is_file() else []
+        assert interval or all(0 <= reached - step <= 1 for step in went_on[len(before) :])
+        reached = taken(run)
     fitting.resume(Record(run))
+    assert interval or 0 <= reached - Record(run).read("run")["resumed_at"][-1] <= 1
     assert_same(run, whole)
     assert not (run / "checkpoints").exists()
     assert not list(run.glob(".*.partial"))
@@ -126,10 +168,58 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
 def test_a_kill_in_the_middle_of_a_save_leaves_the_checkpoint_before(whole: Fitted, tmp_path: Path) -> None:
     """What a save cut short leaves is neither taken for a checkpoint nor left behind."""
     run = tmp_path / "run"
-    with pytest.raises(Interrupted):
-        fitting.fit(plan(ASKED), out=run, observers=[Watcher(stop_at(30))])
-    [*_, newest] = checkpoint.found(run / "checkpoints")
-    (run / "checkpoints" / ".step-000000031-0123456789abcdef.pt.abc.partial").write_bytes(newest.read_bytes()[:100])
+    assert child(run, dies="in_the_middle_of_a_save").wait() == -signal.SIGKILL
+    checkpoints = run / "checkpoints"
+    assert [path.stat().st_size for path in checkpoints.glob(".*.partial")] > [0]
+    assert checkpoint.found(checkpoints)[-1].name.startswith("step-000000030-")
+    left = []
+    fitting.resume(Record(run), observers=[Watcher(lambda _event: left.extend(checkpoints.glob(".*.partial")))])
+    assert not left
+    assert Record(run).read("run")["resumed_at"] == [30]
+    assert_same(run, whole)
+
+
+def test_a_kill_before_the_folder_is_a_run_leaves_it_free(whole: Fitted, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert child(run, dies="in_the_beginning").wait() == -signal.SIGKILL
+    assert (run / "environment.json").is_file()
+    assert not (run / "run.json").exists()
+    fitting.fit(plan(ASKED), out=run)
+    assert_same(run, whole)
+
+
+def test_a_kill_while_the_result_is_written_loses_nothing(whole: Fitted, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert child(run, dies="before_the_weights").wait() == -signal.SIGKILL
+    assert (run / "result.json").is_file()
+    fitting.resume(Record(run))
+    assert Record(run).read("run")["resumed_at"] == [EPOCHS * STEPS]
+    assert_same(run, whole)
+
+
+def test_a_run_that_was_killed_before_its_report_gets_it(whole: Fitted, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole.record.path, run)
+    (run / "checkpoints").mkdir()
+    assert residua.resume(run).report.is_file()
+    assert not (run / "checkpoints").exists()
+    assert_same(run, whole)
+    with pytest.raises(BadRun, match="is finished"):
+        residua.resume(run)
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(whole: Fitted, tmp_path: Path) -> None:
+    """Who comes second is told so, and disturbs nothing; who is killed keeps nobody away."""
+    run = tmp_path / "run"
+    process = child(run)
+    wait_for(run, 20, process)
+    with pytest.raises(BadRun, match="another process is training"):
+        fitting.resume(Record(run))
+    step = taken(run)
+    wait_for(run, step + 5, process)
+    assert taken(run) >= step + 5
+    process.kill()
+    process.wait()
     fitting.resume(Record(run))
     assert_same(run, whole)
 
@@ -154,8 +244,10 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(whole: Fitted
 
 
 def test_sigterm_saves_and_the_run_goes_on(whole: Fitted, tmp_path: Path) -> None:
+    """A second one, of a launcher that passes on what the whole group was sent, does not cut the save off."""
+    twice = [stop_at(47, signal.SIGTERM), stop_at(47, signal.SIGTERM)]
     with pytest.raises(Terminated, match="residua train --resume") as stopped:
-        fitting.fit(plan(ASKED), out=tmp_path / "run", observers=[Watcher(stop_at(47, signal.SIGTERM))])
+        fitting.fit(plan(ASKED), out=tmp_path / "run", observers=[Watcher(stop) for stop in twice])
     assert stopped.value.exit_code == 143
     assert Record(tmp_path / "run").status == "stopped"
     fitting.resume(Record(tmp_path / "run"))
@@ -207,10 +299,8 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(
     assert_same(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "result.json", "model.safetensors"])
-def test_a_disk_that_fills_between_checkpoints_is_one_line_too(
-    whole: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def fill(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Leaves no room for the files of one name."""
     real = files.write
 
     def write(path: Path, content: Any) -> None:
@@ -219,11 +309,40 @@ def test_a_disk_that_fills_between_checkpoints_is_one_line_too(
         real(path, content)
 
     monkeypatch.setattr(files, "write", write)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "result.json", "model.safetensors"])
+def test_a_disk_that_fills_between_checkpoints_is_one_line_too(
+    whole: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    fill(monkeypatch, name)
     with pytest.raises(NotSaved, match=r"cannot write into .*No space left on device.*--resume"):
         fitting.fit(plan(ASKED), out=tmp_path / "run")
     monkeypatch.undo()
     fitting.resume(Record(tmp_path / "run"))
     assert_same(tmp_path / "run", whole)
+
+
+def test_a_disk_that_is_full_in_the_beginning_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that is left is no run yet, and may be taken."""
+    fill(monkeypatch, "environment.json")
+    with pytest.raises(NotSaved, match=r"cannot write into .*No space left on device.*then train again"):
+        fitting.fit(plan(ASKED), out=tmp_path / "run")
+    monkeypatch.undo()
+    assert record.create("digits", "own", tmp_path / "run").path == tmp_path / "run"
+
+
+@pytest.mark.parametrize("name", ["run.json", "steps.jsonl"])
+def test_a_disk_that_is_still_full_on_resume_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with pytest.raises(Interrupted):
+        fitting.fit(plan(ASKED), out=tmp_path / "run", observers=[Watcher(stop_at(5))])
+    fill(monkeypatch, name)
+    with pytest.raises(NotSaved, match=r"cannot write into .*No space left on device.*--resume"):
+        fitting.resume(Record(tmp_path / "run"))
+    monkeypatch.undo()
+    assert steps_of(tmp_path / "run" / "checkpoints")[-1] == 5
 
 
 def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
@@ -232,7 +351,21 @@ def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
     for step in range(1, 6):
         state.position.total_steps = step
         checkpoint.save(state, tmp_path)
-    assert [int(path.name.split("-")[1]) for path in checkpoint.found(tmp_path)] == [4, 5]
+    assert steps_of(tmp_path) == [4, 5]
+
+
+def test_a_damaged_checkpoint_makes_room_for_whole_ones(tmp_path: Path) -> None:
+    """One further on than the state that is saved could not be read back."""
+    network = torch.nn.Linear(2, 2)
+    state = State(network=network, optimizer=torch.optim.SGD(network.parameters(), lr=0.1))
+    for step in (10, 20, 11):
+        state.position.total_steps = step
+        checkpoint.save(state, tmp_path)
+    assert steps_of(tmp_path) == [10, 11]
+
+
+def steps_of(folder: Path) -> list[int]:
+    return [int(path.name.split("-")[1]) for path in checkpoint.found(folder)]
 
 
 def test_a_checkpoint_is_due_when_its_time_is_up_and_writing_is_not_most_of_the_work(
@@ -259,6 +392,22 @@ def test_a_checkpoint_is_due_when_its_time_is_up_and_writing_is_not_most_of_the_
         if saver.is_due():
             saver.save()
     assert saved == [30.0, 60.0, 123.0, 186.0]
+    assert not saver.is_due(epoch_ended=True)
+    now[0] += 50.0
+    assert saver.is_due(epoch_ended=True)
+
+
+def test_every_epoch_ends_with_a_checkpoint(tmp_path: Path) -> None:
+    """Half a minute has not passed, and an epoch costs more than twenty times what its checkpoint does."""
+    run, there = tmp_path / "run", []
+
+    def slow(event: StepEnded) -> None:
+        time.sleep(0.02)
+        there.append((event.epoch, len(checkpoint.found(run / "checkpoints"))))
+
+    asked = replace(ASKED, epochs=3, settings=ASKED.settings[:1])
+    fitting.fit(plan(asked), out=run, observers=[Watcher(slow)])
+    assert [max(kept for epoch, kept in there if epoch == number) for number in (1, 2, 3)] == [0, 1, 2]
 
 
 def test_more_epochs_follow_the_schedule_of_the_longer_run(tmp_path: Path) -> None:
@@ -274,6 +423,36 @@ def test_more_epochs_follow_the_schedule_of_the_longer_run(tmp_path: Path) -> No
     assert kept["epochs"] == 4
     assert kept["extended"] == [{"from": 2, "to": 4}]
     assert Record(tmp_path / "run").read("recipe")["epochs"] == 4
+
+
+def test_what_changes_no_result_may_be_asked_anew(whole: Fitted, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        fitting.fit(plan(ASKED), out=run, observers=[Watcher(stop_at(5))])
+    with pytest.raises(BadSetting, match="settings is .*precision=bfloat16.* and would change its result"):
+        residua.resume(run, settings=["checkpoint_seconds=60", "precision=bfloat16"])
+    with pytest.raises(Interrupted):
+        fitting.resume(Record(run), settings=["checkpoint_seconds=60"], observers=[Watcher(stop_at(2))])
+    assert steps_of(run / "checkpoints") == [5, 7]
+    residua.resume(run, settings=["checkpoint_seconds=60", "precision=float32"])
+    assert_same(run, whole)
+
+
+def test_another_machine_is_said_and_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each change; back where it was is a change too."""
+    run, real = tmp_path / "run", machine.description
+    with pytest.raises(Interrupted):
+        fitting.fit(plan(ASKED), out=run, observers=[Watcher(stop_at(5))])
+    told = []
+    for processor in ("another", "another", real()["processor"]):
+        monkeypatch.setattr(machine, "description", lambda name=processor: {**real(), "processor": name})
+        watcher = Watcher(stop_at(3))
+        with pytest.raises(Interrupted):
+            fitting.resume(Record(run), observers=[watcher])
+        told.append([note for note in watcher.events[0].notes if "not where it was" in note])  # type: ignore[attr-defined]
+    assert [len(notes) for notes in told] == [1, 0, 1]
+    assert f"(processor {real()['processor']} → another)" in told[0][0]
+    assert [change["step"] for change in Record(run).read("run")["machines"]] == [5, 11]
 
 
 def test_fewer_epochs_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The command line: one thin file a command, imported only when that command runs."""
 
+import errno
 import sys
 from importlib import import_module
 from typing import Any
@@ -77,6 +78,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        click.echo(f"error: no room{where} ({error.strerror}); free space, then run the command again", err=True)
+        sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 
 

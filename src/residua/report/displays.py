@@ -1,5 +1,6 @@
 """Where progress appears: two moving lines on a terminal, plain lines elsewhere, a cell in a notebook."""
 
+import contextlib
 from typing import Protocol, final, runtime_checkable
 
 from rich.console import Console, Group
@@ -101,5 +102,11 @@ def is_live(console: Console) -> bool:
 
 
 def write(console: Console, line: str) -> None:
-    """Writes text as it is: brackets are no markup, and long lines are wrapped only where somebody watches."""
-    console.print(Text(line), soft_wrap=not console.is_terminal)
+    """Writes text as it is: brackets are no markup, and long lines are wrapped only where somebody watches.
+
+    A reader that has gone, as ``head`` goes, does not end what is told of.
+    """
+    with contextlib.suppress(
+        BrokenPipeError, SystemExit
+    ):  # rich would end the program, and writes nowhere from then on
+        console.print(Text(line), soft_wrap=not console.is_terminal)

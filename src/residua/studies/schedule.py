@@ -22,7 +22,7 @@ from residua.studies.choice_of_rate import GRID_SEED, Choice
 from residua.studies.design import SCALES, Arm, Budget, Scale, Study
 from residua.studies.store import Store
 from residua.training.plan import Plan, plan
-from residua.training.spec import TrainSpec
+from residua.training.spec import TrainSpec, with_others
 
 _SHORT_SECONDS = 20.0
 
@@ -214,8 +214,7 @@ class Schedule:
     def _settings(self, arm: Arm, learning_rate: float | None) -> tuple[str, ...]:
         """Returns the settings of the budget, those of the arm over them, and the rate over both."""
         own = () if learning_rate is None else (f"optimizer.learning_rate={learning_rate}",)
-        named = {one.partition("=")[0].strip(): one for one in (*self.budget.settings, *arm.settings, *own)}
-        return tuple(named.values())
+        return with_others(with_others(self.budget.settings, arm.settings), own)
 
     def _require_sound(self) -> None:
         if len(self._arms) < len(self.budget.arms):

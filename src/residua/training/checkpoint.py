@@ -43,8 +43,10 @@ def save(state: State, folder: Path) -> Path:
             f"cannot save step {state.position.total_steps:,} to {folder} ({error.strerror or error}); {before}: "
             f"free space, then go on with `residua train --resume {folder.parent}`"
         ) from error
-    for old in found(folder)[:-KEPT]:
-        old.unlink()
+    behind = [other for other in found(folder) if _step(other) <= state.position.total_steps]
+    for other in found(folder):
+        if other not in behind[-KEPT:]:  # an old one, or one further on that could not be read back
+            other.unlink()
     return path
 
 

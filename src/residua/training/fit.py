@@ -1,10 +1,12 @@
 """`fit`: from what a user asked to a finished run directory; `resume` goes on with one that was stopped."""
 
+import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -13,13 +15,12 @@ import torch
 from residua import artifact, configuration, files, machine
 from residua.data import sources
 from residua.data.dataset import Preprocessing
-from residua.data.mixing import MixSpec
 from residua.data.sources import Progress
-from residua.errors import BadRun, BadSetting
+from residua.errors import BadRun
 from residua.networks.network import ResidualNetwork
 from residua.networks.spec import NetworkSpec
-from residua.training import checkpoint, record, transfer
-from residua.training.distributed import ALONE, Team, depends_on_shares
+from residua.training import record, resumption, transfer
+from residua.training.distributed import ALONE, Team
 from residua.training.estimate import Estimate, estimate
 from residua.training.observers import Observer
 from residua.training.plan import Plan, plan
@@ -27,7 +28,7 @@ from residua.training.rate_finder import RateTest, find_learning_rate
 from residua.training.recipe import Recipe
 from residua.training.record import Record
 from residua.training.sitting import Sitting
-from residua.training.spec import TrainSpec
+from residua.training.spec import TrainSpec, with_others
 
 
 @final
@@ -62,14 +63,27 @@ def fit(decided: Plan, *, out: Path | None = None, observers: Sequence[Observer]
     sitting = sitting.with_first_weights()
     expected = estimate(sitting.plan, sitting.course, sitting.state, per_step=sitting.seconds_per_step)
     sitting = sitting.saying(expected.says)
-    return _run(sitting, team.lead(lambda: _made(sitting, out, expected)))
+    made = team.lead(lambda: record.create(Path(decided.asked.source).name, sitting.plan.network_name, out))
+    with _held(made, team):
+        team.lead(lambda: _write_beginning(made, sitting.plan, expected, team.ranks))
+        return _run(sitting, made)
 
 
-def _made(sitting: Sitting, out: Path | None, expected: Estimate) -> Record:
-    """Makes the run directory, with all that is known before the first step."""
-    made = record.create(Path(sitting.plan.asked.source).name, sitting.plan.network_name, out)
-    _write_beginning(made, sitting.plan, expected, sitting.course.team.ranks)
-    return made
+@contextlib.contextmanager
+def _held(run: Record, team: Team) -> Iterator[None]:
+    """Keeps other commands from going on with a run while this one trains it.
+
+    Raises:
+        BadRun: If another one does.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def hold() -> None:
+            if not stack.enter_context(files.alone_in(run.path)):
+                raise BadRun(f"another process is training {run.path}; wait for its end, or end it first")
+
+        team.lead(hold)
+        yield
 
 
 def _facts(decided: Plan) -> dict[str, Any]:
@@ -116,11 +130,13 @@ def resume(
     progress: Progress | None = None,
     team: Team = ALONE,
     accept_processes: bool = False,
+    settings: Sequence[str] = (),
 ) -> Fitted:
     """Goes on with a stopped run from its newest checkpoint, to the result it would have had, to the bit.
 
     A run that was killed before its first checkpoint begins again. With another number of processes the result is the
-    same but for rounding, where nothing in the network depends on how a batch is shared.
+    same but for rounding, where nothing in the network depends on how a batch is shared; on another processor, with
+    other threads or another torch it is too, and the run says so.
 
     Args:
         run: A run that has not finished.
@@ -131,77 +147,30 @@ def resume(
         progress: Is told of downloads and decoding.
         team: The processes that train together.
         accept_processes: Whether another number of them is accepted where it changes the result.
+        settings: ``name=value`` for this sitting, of those that change no result
+            (`residua.training.spec.WITHOUT_EFFECT`).
 
     Raises:
-        BadRun: If the run is finished, all of its checkpoints are damaged, or its images are no longer the same.
+        BadRun: If the run is finished or another process trains it, all of its checkpoints are damaged, or its images
+            are no longer the same.
         BadSetting: If the epochs are fewer than it was begun with, or another number of processes would change the
             result and was not accepted.
     """
-    decided = team.together(lambda: _to_go_on_with(run, epochs=epochs, data_root=data_root, progress=progress))
-    team.same(_facts(decided))
-    sitting = Sitting.begin(decided, observers, team)
-    move = team.together(lambda: _move(run, sitting, accepted=accept_processes))
-    restored = team.together(lambda: _restored(run, sitting))
-    team.lead(lambda: _write_resumption(run, restored, move))
-    return _run(restored, run)
-
-
-def _to_go_on_with(run: Record, *, epochs: int | None, data_root: str | None, progress: Progress | None) -> Plan:
-    """Returns what a run decided, with the epochs that it has now."""
-    if run.status == "finished":
-        raise BadRun(f"{run.path} is finished; see {run.report}, or start from its weights with `--weights {run.path}`")
-    decided = planned(run, trains=True, data_root=data_root, progress=progress)
-    return decided if epochs is None or epochs == decided.epochs else _extended(decided, epochs)
-
-
-def _move(run: Record, sitting: Sitting, *, accepted: bool) -> dict[str, Any] | None:
-    """Describes a change of the number of processes, for JSON; None where there is none.
-
-    Raises:
-        BadSetting: If that would change its result and was not accepted.
-    """
-    before, now = run.read("run").get("processes", 1), sitting.course.team.ranks
-    mixes = "mixing of images" if sitting.course.mix != MixSpec() else ""
-    why = mixes or depends_on_shares(sitting.network, synchronised=sitting.course.recipe.synchronised_norm)
-    if before != now and why and not accepted:
-        raise BadSetting(
-            f"{run.path} was begun with --processes {before} and this is {now}: its {why} sees each process's share of "
-            f"a batch, so the result would be another; take {before} again, or accept that with --accept-processes"
-        )
-    return {"from": before, "to": now, "changes_result_by": why or None} if before != now else None
-
-
-def _restored(run: Record, sitting: Sitting) -> Sitting:
-    """Returns the sitting where the newest whole checkpoint was."""
-    if checkpoint.found(run.checkpoints):
-        return sitting.saying(checkpoint.restore(sitting.state, run.checkpoints, sitting.plan.device))
-    if run.read("run")["start"] is not None:
-        raise BadRun(f"no checkpoint in {run.path}, which started from other weights: train anew with `residua train`")
-    return sitting
-
-
-def _write_resumption(run: Record, sitting: Sitting, move: dict[str, Any] | None) -> None:
-    """Writes where the run goes on, for how long, and with how many processes where that is new."""
-    for folder in (run.path, run.checkpoints):
-        files.remove_partials(folder)
-    kept, step, epochs = run.read("run"), sitting.state.position.total_steps, sitting.plan.epochs
-    values: dict[str, Any] = {"status": "training", "resumed_at": [*kept["resumed_at"], step]}
-    if epochs != kept["epochs"]:
-        run.write("recipe", configuration.to_json(sitting.plan.recipe))
-        values |= {"epochs": epochs, "extended": [*kept["extended"], {"from": kept["epochs"], "to": epochs}]}
-    if move is not None:
-        values |= {"processes": move["to"], "moved": [*kept.get("moved", []), {"step": step, **move}]}
-    run.update(**values)
-
-
-def _extended(decided: Plan, epochs: int) -> Plan:
-    """Returns the plan for more epochs."""
-    if epochs < decided.epochs:
-        raise BadSetting(
-            f"--epochs is {epochs} here and {decided.epochs} in the run, whose schedule has passed that; give more, "
-            "or train anew"
-        )
-    return replace(decided, epochs=epochs, recipe=replace(decided.recipe, epochs=epochs))
+    with _held(run, team):
+        if team.lead(lambda: run.status) == "finished":
+            finished = (
+                f"{run.path} is finished; see {run.report}, or start from its weights with `--weights {run.path}`"
+            )
+            raise team.agreed(BadRun(finished))
+        reread = partial(planned, run, trains=True, data_root=data_root, settings=settings, progress=progress)
+        decided = team.together(lambda: resumption.extended(reread(), epochs))
+        team.same(_facts(decided))
+        sitting = Sitting.begin(decided, observers, team)
+        move = team.together(lambda: resumption.moved(run, sitting, accepted=accept_processes))
+        restored = team.together(lambda: resumption.restored(run, sitting))
+        changed = resumption.elsewhere(run)
+        team.lead(lambda: resumption.write_resumption(run, restored, move, changed))
+        return _run(restored.saying(resumption.told_of(changed)), run)
 
 
 def reopen(run: Record, *, progress: Progress | None = None) -> Fitted:
@@ -218,7 +187,12 @@ def _command(decided: Plan) -> str:
 
 
 def planned(
-    run: Record, *, trains: bool = False, data_root: str | None = None, progress: Progress | None = None
+    run: Record,
+    *,
+    trains: bool = False,
+    data_root: str | None = None,
+    settings: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Plan:
     """Decides again what a run decided at its start, on the same images.
 
@@ -226,14 +200,17 @@ def planned(
         run: The run.
         trains: Whether it goes on training, on the device and in the precision of then; else it is read where it is.
         data_root: Where the named sets are now; None keeps the place of then.
+        settings: As `resume` takes them.
         progress: Is told of downloads and decoding.
 
     Raises:
         BadRun: If the images are no longer the same.
     """
     kept = run.read("run")
+    asked = configuration.from_json(TrainSpec, kept["asked"])
     asked = replace(
-        configuration.from_json(TrainSpec, kept["asked"]),
+        asked,
+        settings=with_others(asked.settings, settings),
         network=configuration.from_json(NetworkSpec, run.read("specification")),
         weights="none",
         deepen=None,
@@ -248,6 +225,7 @@ def planned(
             "put the images back, or train anew with `residua train`"
         )
     kept_recipe = configuration.from_json(Recipe, run.read("recipe"))
+    kept_recipe = replace(kept_recipe, checkpoint_seconds=decided.recipe.checkpoint_seconds)
     precision = machine.precision(kept_recipe.precision, decided.device) if trains else decided.precision
     seen = configuration.from_json(Preprocessing, run.read("data")["preprocessing"])
     return replace(
@@ -289,15 +267,14 @@ def _start_card(decided: Plan) -> dict[str, Any] | None:
 
 def _write_beginning(made: Record, decided: Plan, expected: Estimate, processes: int) -> None:
     """Writes all that is known before the first step; ``run.json`` last, which makes the folder a run."""
-    made.write("specification", configuration.to_json(decided.specification))
-    made.write("network", decided.inspection.to_json())
-    made.write("recipe", configuration.to_json(decided.recipe))
-    made.write("data", decided.dataset.card())
-    made.write("split", decided.dataset.split())
-    made.write("environment", machine.description())
-    made.write(
-        "run",
-        {
+    beginning = {
+        "specification": configuration.to_json(decided.specification),
+        "network": decided.inspection.to_json(),
+        "recipe": configuration.to_json(decided.recipe),
+        "data": decided.dataset.card(),
+        "split": decided.dataset.split(),
+        "environment": machine.description(),
+        "run": {
             "name": made.path.name,
             "source": decided.asked.source,
             "network": decided.network_name,
@@ -313,8 +290,12 @@ def _write_beginning(made: Record, decided: Plan, expected: Estimate, processes:
             "estimate": expected.to_json(),
             "processes": processes,
             "moved": [],
+            "machines": [],
             "resumed_at": [],
             "extended": [],
             "asked": configuration.to_json(_wherever(decided)),
         },
-    )
+    }
+    with made.writing():
+        for name, value in beginning.items():
+            made.write(name, value)

@@ -34,8 +34,9 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Turns the first SIGINT or SIGTERM into a request; a second one stops at once, as it does without this.
+    """Turns the first SIGINT or SIGTERM into a request; a second Ctrl-C stops at once.
 
+    A second SIGTERM changes nothing: who ends a group of processes sends it to each, and so does their launcher.
     Outside the main thread, where signals cannot be caught, the request stays empty.
     """
     request = StopRequest()
@@ -47,7 +48,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     def ask(number: int, _frame: FrameType | None) -> None:
         request.signal = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     for number in _SIGNALS:
         signal.signal(number, ask)

@@ -32,7 +32,7 @@ from residua.training.choice import (
     fine_tuned,
 )
 from residua.training.recipe import Recipe, recipe
-from residua.training.spec import TrainSpec
+from residua.training.spec import TrainSpec, name_of
 from residua.training.transfer import Start
 
 _FEW_IMAGES_A_CLASS = 500
@@ -324,7 +324,7 @@ def _with_batch_size(base: Recipe, chosen: Choice, settings: list[str], images: 
         BadSetting: If the user asks for more images a step than there are.
     """
     if base.batch_size is not None:
-        asked = any(setting.partition("=")[0].strip() == "batch_size" for setting in settings)
+        asked = any(name_of(setting) == "batch_size" for setting in settings)
         if asked and base.batch_size > images:
             raise BadSetting(
                 f"batch_size is {base.batch_size:,}, and the training part has {images:,} images; "

@@ -17,16 +17,20 @@
 Every file is written whole or not at all.
 """
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from residua import files
-from residua.errors import BadRun, BadSetting
+from residua.errors import BadRun, BadSetting, NotSaved
 
 DEFAULT_ROOT = Path("runs")
+BEGINNING = ("specification", "network", "recipe", "data", "split", "environment")
+"""What is written before ``run.json``, which makes a folder a run."""
 
 
 @final
@@ -67,6 +71,22 @@ class Record:
     def update(self, **values: Any) -> None:
         """Changes single values of ``run.json``."""
         self.write("run", {**self.read("run"), **values})
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turns a write that fails into one line with the way to go on.
+
+        Raises:
+            NotSaved: If something within the block cannot be written.
+        """
+        try:
+            yield
+        except OSError as error:
+            begun = (self.path / "run.json").is_file()
+            again = f"go on with `residua train --resume {self.path}`" if begun else "train again"
+            raise NotSaved(
+                f"cannot write into {self.path} ({error.strerror or error}); mend that, then {again}"
+            ) from error
 
     def epochs(self) -> list[dict[str, Any]]:
         """Reads ``metrics.jsonl``, one row an epoch."""
@@ -145,9 +165,11 @@ def _newest() -> Record:
 
 
 def _make(path: Path) -> Path:
+    """Makes the folder; what a beginning that was cut short has left there is written over."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        occupied = any(path.iterdir())
+        files.remove_partials(path)
+        occupied = any(entry.name not in {f"{name}.json" for name in BEGINNING} for entry in path.iterdir())
     except OSError as error:
         raise BadSetting(f"cannot make the run directory {path} ({error.strerror}); choose another --out") from error
     if occupied:

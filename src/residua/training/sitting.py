@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 
 from residua import files
 from residua.data.dataset import Part
-from residua.errors import BadSetting, Interrupted, NonFiniteLoss, NotSaved, Terminated
+from residua.errors import BadSetting, Interrupted, NonFiniteLoss, Terminated
 from residua.evaluation import Outcome
 from residua.networks.network import ResidualNetwork, build
 from residua.networks.whitening import whiten
@@ -40,18 +40,6 @@ _SECONDS_TO_SIGNAL = 2.0
 """torch's launcher looks at its processes ten times a second, and then ends those that are left."""
 
 
-@contextlib.contextmanager
-def _writing_into(made: Record) -> Iterator[None]:
-    """Turns a write that fails into one line with the way to go on."""
-    try:
-        yield
-    except OSError as error:
-        raise NotSaved(
-            f"cannot write into {made.path} ({error.strerror or error}); mend that, then go on with "
-            f"`residua train --resume {made.path}`"
-        ) from error
-
-
 @final
 class Saver:
     """Saves the state when its time has come."""
@@ -73,9 +61,13 @@ class Saver:
         self._saved = time.perf_counter()
         self._took = self._saved - began
 
-    def is_due(self) -> bool:
-        """Says by rank 0's clock whether the time since the last checkpoint is up; writing takes its share at most."""
-        wait = max(self._seconds, self._took / _SAVING_SHARE) if self._seconds else 0.0
+    def is_due(self, *, epoch_ended: bool = False) -> bool:
+        """Says by rank 0's clock whether an epoch's end, or the time since the last checkpoint, asks for the next one.
+
+        Writing takes its share of the time at most; with no seconds between them every step has one.
+        """
+        seconds = 0.0 if epoch_ended else self._seconds
+        wait = max(seconds, self._took / _SAVING_SHARE) if self._seconds else 0.0
         return self._course.team.leads and time.perf_counter() - self._saved >= wait
 
 
@@ -159,10 +151,10 @@ class Sitting:
                 self._tell_start(made)
                 self._train(made, stop)
                 seconds = time.perf_counter() - self.plan.began
-                with _writing_into(made):
+                with made.writing():
                     finish(made, self.plan, self.network, self.state, seconds=seconds, team=self.course.team)
         except BaseException as error:
-            if self.course.team.leads and not isinstance(error, Interrupted) and made.status == "training":
+            if self.course.team.leads and made.status == "training":
                 with contextlib.suppress(OSError):  # on a full disk the checkpoint before is what counts
                     made.update(status="failed" if isinstance(error, NonFiniteLoss) else "stopped")
             for observer in self.observers:
@@ -192,7 +184,9 @@ class Sitting:
         saver = Saver(self.course, self.state, made.checkpoints)
         if position.total_steps == 0 and self.plan.start is not None:
             saver.save()
-        with contextlib.closing(StepLog(log_path, after=position.total_steps)) as log:
+        with made.writing():
+            opened = StepLog(log_path, after=position.total_steps)
+        with contextlib.closing(opened) as log:
             while not self._is_over():
                 before = self.state.position.loss_sum
                 for images in take_steps(self.course, self.state):
@@ -202,11 +196,11 @@ class Sitting:
                     self._stop_or_save(made, saver, stop)
                 self._end_epoch(made)
                 if not self._is_over():
-                    self._stop_or_save(made, saver, stop)
+                    self._stop_or_save(made, saver, stop, epoch_ended=True)
 
-    def _stop_or_save(self, made: Record, saver: Saver, stop: StopRequest) -> None:
+    def _stop_or_save(self, made: Record, saver: Saver, stop: StopRequest, *, epoch_ended: bool = False) -> None:
         """Stops where any rank was asked to, else saves where that is due: all ranks at the same step."""
-        asked, due = self.course.team.largest([stop.signal or 0, saver.is_due()])
+        asked, due = self.course.team.largest([stop.signal or 0, saver.is_due(epoch_ended=epoch_ended)])
         if asked:
             self._interrupt(made, saver, asked)
         if due:
@@ -229,7 +223,6 @@ class Sitting:
 
     def _interrupt(self, made: Record, saver: Saver, number: int) -> None:
         saver.save()
-        self.course.team.lead(lambda: made.update(status="stopped"))
         done, steps = self.state.position.total_steps, self.course.steps
         command = f"residua train --resume {shlex.quote(str(made.path))}"
         kind = Terminated if number == signal.SIGTERM else Interrupted
@@ -267,7 +260,7 @@ class Sitting:
         if outcome:
             self._consider(row.epoch, outcome)
         self.state.begin_next_epoch()
-        with _writing_into(made):
+        with made.writing():
             rows = [asdict(row) for row in self.state.history]
             self.course.team.lead(lambda: files.write_json_lines(made.path / "metrics.jsonl", rows))
         for observer in self.observers:

@@ -1,5 +1,6 @@
 """A training run as a user asks for it, as data; `residua.training.plan` decides what it leaves open."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from typing import Literal, final
@@ -7,6 +8,26 @@ from typing import Literal, final
 from residua import configuration
 from residua.errors import BadSetting
 from residua.networks.spec import NetworkSpec
+
+WITHOUT_EFFECT = ("checkpoint_seconds", "data.keep", "data.cache", "data.cache_gb")
+"""Settings that change no result: a run that goes on may take others."""
+
+
+def has_effect(setting: str) -> bool:
+    """Says whether a ``name=value`` may change a result."""
+    return name_of(setting) not in WITHOUT_EFFECT
+
+
+def with_others(settings: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
+    """Returns ``name=value`` settings with others in the place of those of the same names."""
+    others = tuple(others)
+    names = {name_of(setting) for setting in others}
+    return (*(setting for setting in settings if name_of(setting) not in names), *others)
+
+
+def name_of(setting: str) -> str:
+    """Returns the name of a ``name=value``."""
+    return setting.partition("=")[0].strip()
 
 
 @final
