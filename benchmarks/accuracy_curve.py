@@ -3,11 +3,11 @@
     RESIDUA_DATA=DIR .venv/bin/python benchmarks/accuracy_curve.py [SEED]
 
 They take turns. Ours is a whole command of its own for each length, from the shell to the report (that of full length
-is `fast.py`'s run of the same seed, if it has been made). The textbook's loop
-(resnet18-small-stem, float32, batch 128, SGD 0.1 with momentum and weight decay, crops and mirror images, torch's
-allocator and memory format) goes on where it was until its training steps alone have taken as long; reading the data
-and evaluating are not counted against it. Each finished turn is a line in docs/results/ at once, and one that is there
-is not run again; the loop's state lies beside the lines while the script is not done.
+is `fast.py`'s run of the same seed, if it has been made). The textbook's loop (resnet18-small-stem, float32, batch 128,
+SGD at a constant 0.1 with momentum and weight decay, crops and mirror images, torch's allocator and memory format) goes
+on where it was until its training steps alone have taken as long; reading the data and evaluating are not counted
+against it. Each finished turn is a line in docs/results/ at once, and one that is there is not run again; the loop's
+state lies beside the lines while the script is not done.
 """
 
 import json
@@ -20,7 +20,7 @@ import torch
 from fast import COMMANDS, matrix_rate, runs, train
 from results import ROOT, write
 
-from residua import machine
+from residua import files, machine
 from residua.data import sources
 from residua.data.dataset import Part
 from residua.data.sources import DataSpec
@@ -33,6 +33,7 @@ BATCH = 128
 PADDING = 4
 LINES = ROOT / "docs" / "results" / "accuracy_curve.jsonl"
 STATE = LINES.with_suffix(".state.pt")
+"""Where the textbook's loop goes on; not a result, and left out of the repository."""
 
 
 def ours(epochs: int, seed: int) -> dict[str, Any]:
@@ -58,23 +59,27 @@ def textbook(until: float, seed: int) -> dict[str, float]:
     network = build(catalogue.specification("resnet18-small-stem", classes=10), seed=seed)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     seconds, steps = 0.0, 0
-    if STATE.exists():
-        kept = torch.load(STATE)
+    kept = torch.load(STATE) if STATE.exists() else {}
+    if kept.get("seed") == seed:
         network.load_state_dict(kept["network"])
         optimizer.load_state_dict(kept["optimizer"])
         seconds, steps = kept["seconds"], kept["steps"]
         torch.set_rng_state(kept["random"])
     network.train()
+    steps_per_epoch = len(data.train) // BATCH
     while seconds < until:
         began = time.perf_counter()
-        places = torch.randint(0, len(data.train), (BATCH,))
+        epoch, step = divmod(steps, steps_per_epoch)
+        order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed + 1_000 * epoch))
+        places = order[step * BATCH : (step + 1) * BATCH]
         images = moved(batch_of(data.train, places))
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(network(images), data.train.labels[places].long()).backward()
         optimizer.step()
         seconds, steps = seconds + time.perf_counter() - began, steps + 1
     kept = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "seconds": seconds, "steps": steps}
-    torch.save({**kept, "random": torch.get_rng_state()}, STATE)
+    with files.replacing(STATE) as file:
+        torch.save({**kept, "seed": seed, "random": torch.get_rng_state()}, file)
     right = 0
     network.eval()
     with torch.no_grad():
@@ -84,19 +89,20 @@ def textbook(until: float, seed: int) -> dict[str, float]:
 
 
 def moved(images: torch.Tensor) -> torch.Tensor:
-    """Crops the batch at one random place of its padded images, and mirrors half of it."""
-    side = images.shape[-1]
+    """Crops each of the padded images at a random place, and mirrors half of them."""
+    number, channels, side, _ = images.shape
     padded = torch.nn.functional.pad(images, (PADDING,) * 4)
-    down, right = torch.randint(0, 2 * PADDING + 1, (2,)).tolist()
-    cropped = padded[:, :, down : down + side, right : right + side]
-    return torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, cropped.flip(3), cropped)
+    rows, columns = (torch.randint(2 * PADDING + 1, (number, 1)) + torch.arange(side) for _ in range(2))
+    which = torch.arange(number)[:, None, None, None], torch.arange(channels)[None, :, None, None]
+    cropped = padded[(*which, rows[:, None, :, None], columns[:, None, None, :])]
+    return torch.where(torch.rand(number, 1, 1, 1) < 0.5, cropped.flip(3), cropped)
 
 
 def turn(epochs: int, seed: int) -> dict[str, object]:
     """Runs ours, then the textbook's loop until it has had as long."""
     mine = ours(epochs, seed)
     line = [sys.executable, __file__, "textbook", str(mine["seconds"]), str(seed)]
-    peer = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+    peer = json.loads(subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout)
     return {"epochs": epochs, "seed": seed, "ours": mine, "textbook": peer, "matrix_gflops_then": matrix_rate()}
 
 
