@@ -1,6 +1,7 @@
 """Whole runs of several processes: who writes, how they stop, and how they go on."""
 
 import os
+import re
 import signal
 import sys
 from dataclasses import replace
@@ -84,12 +85,29 @@ def assert_same(run: Path, other: Path) -> None:
     assert [row["step"] for row in files.read_json_lines(run / "steps.jsonl")] == list(range(1, EPOCHS * STEPS + 1))
 
 
+def assert_lost(ended: Ended, run: Path, *, dead: int, says: int) -> None:
+    """One rank alone says that another was lost at its ninth step, and all end."""
+    ranks = range(len(ended.codes))
+    assert ended.codes == [-signal.SIGKILL if rank == dead else 1 for rank in ranks]
+    assert [rank for rank in ranks if ended.said[rank]] == [says]
+    assert re.fullmatch(
+        f"{f'process {says}: ' if says else ''}another process of the run ended after step 9; the newest checkpoint is "
+        rf"step-000000008-\w+\.pt: go on with `residua train --resume {re.escape(str(run))}`\n",
+        ended.said[says],
+    )
+
+
 def test_rank_0_alone_writes(whole: tuple[Path, Ended]):
     run, ended = whole
     assert ended.codes == [0, 0]
     assert ended.gave[0] != []
     assert ended.gave[1] == []
     assert Record(run).read("run")["processes"] == 2
+
+
+def test_the_time_is_said_of_several_processes_too(whole: tuple[Path, Ended]):
+    run, _ = whole
+    assert Record(run).read("run")["estimate"]["seconds"] > 0
 
 
 def test_each_held_out_image_is_predicted_once(whole: tuple[Path, Ended]):
@@ -114,18 +132,19 @@ def test_all_ranks_stop_at_the_step_at_which_one_is_asked_to(whole: tuple[Path, 
 
 @pytest.mark.parametrize("dead", [0, 1])
 def test_the_death_of_one_ends_the_others(whole: tuple[Path, Ended], tmp_path: Path, dead: int):
-    """No hang, one line from rank 0 where it lives; the state of the step before is there, and resuming is exact."""
+    """No hang, one line from the one that is left; the state of the step before is there, and resuming is exact."""
     run = tmp_path / "run"
     ended = together(2, begun, run, ASKED, (dead, 9, signal.SIGKILL), folder=tmp_path / "lost")
-    assert ended.codes == ([-signal.SIGKILL, 1] if dead == 0 else [1, -signal.SIGKILL])
-    if dead == 1:
-        assert ended.said[0].startswith(
-            "another process of the run ended after step 9; the newest checkpoint is step-000000008"
-        )
-        assert ended.said[0].endswith(f"go on with `residua train --resume {run}`\n")
-        assert Record(run).status == "stopped"
-        assert together(2, resumed, run, folder=tmp_path / "resumed").gave == [8, 8]
-        assert_same(run, whole[0])
+    assert_lost(ended, run, dead=dead, says=1 - dead)
+    assert Record(run).status == ("training" if dead == 0 else "stopped")
+    assert together(2, resumed, run, folder=tmp_path / "resumed").gave == [8, 8]
+    assert_same(run, whole[0])
+
+
+def test_of_several_that_are_left_the_first_two_at_most_say_so(tmp_path: Path):
+    run = tmp_path / "run"
+    ended = together(4, begun, run, GROUPED, (0, 9, signal.SIGKILL), folder=tmp_path / "lost")
+    assert_lost(ended, run, dead=0, says=1)
 
 
 def test_another_number_of_processes_is_refused_where_it_changes_the_result(tmp_path: Path):

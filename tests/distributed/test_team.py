@@ -1,5 +1,7 @@
 """What the processes say to each other, and what each does when another one cannot go on."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,20 @@ def test_what_stops_one_is_said_once_and_ends_all(tmp_path: Path, case: Callable
     assert ended.codes == [2, 0]
     assert ended.said[0].startswith(says)
     assert ended.said[1] == ""
+
+
+def dying() -> None:
+    """Rank 0 is killed before there is a run."""
+    with joined() as team:
+        team.together(lambda: os.kill(os.getpid(), signal.SIGKILL) if team.leads else None)
+
+
+@pytest.mark.parametrize("starter", ["torchrun", "srun"])
+def test_whoever_is_left_says_that_rank_0_was_lost(tmp_path: Path, starter: str):
+    ended = together(2, dying, folder=tmp_path, starter=starter)
+    assert ended.codes == [-signal.SIGKILL, 1]
+    assert ended.said[1].startswith("process 1: another process of the run ended; its own message, or its system's, ")
+    assert ended.said[1].count("\n") == 1
 
 
 def test_a_synchronised_norm_is_the_same_network_seen_otherwise():

@@ -1,6 +1,6 @@
 """What a run will take is said before its first step, and changes nothing of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,17 +9,21 @@ import torch
 from tests.training.conftest import TINY, Watcher
 
 from residua import machine
+from residua.data.loader import Batch
+from residua.errors import NonFiniteLoss
 from residua.networks.network import build
-from residua.training import choice, estimate, pace
+from residua.training import choice, estimate, loop, pace
 from residua.training import fit as fitting
-from residua.training.distributed import Team
+from residua.training.distributed import ALONE, Team
 from residua.training.estimate import Estimate
+from residua.training.loop import Course
 from residua.training.observers import RunStarted
 from residua.training.optimizers import optimizer_for
 from residua.training.plan import Plan, plan
 from residua.training.recipe import Optimizer
 from residua.training.sitting import Sitting
 from residua.training.spec import TrainSpec
+from residua.training.state import State
 from residua.training.transfer import Start
 
 
@@ -51,10 +55,23 @@ def test_time_is_steps_times_their_measured_time(monkeypatch: pytest.MonkeyPatch
     assert found.multiply_adds_per_second == pytest.approx(rate)
 
 
-def test_a_measured_step_is_a_real_one(sitting: Sitting):
-    """Taking as many steps as the estimate says a second of them holds takes about a second."""
+def test_a_measured_step_is_a_real_one(monkeypatch: pytest.MonkeyPatch, sitting: Sitting):
+    """Steps of 20 ms by the clock: as many of the run's own as a second holds, by what was measured, take a second."""
+    now, ordinary, sizes = [0.0], loop._step, []
+
+    def step(course: Course, state: State, batch: Batch) -> None:
+        ordinary(course, state, batch)
+        sizes.append(len(batch.labels))
+        now[0] += 0.02
+
+    monkeypatch.setattr(loop, "_step", step)
+    monkeypatch.setattr("residua.training.pace.time.perf_counter", lambda: now[0])
     each = pace.seconds_per_step(sitting.course, sitting.state)
-    assert 1e-4 < each < 5
+    assert set(sizes) == {sitting.course.batch_size}
+    walk, began = pace.endless_steps(*pace.trial(sitting.course, sitting.state)), now[0]
+    for _ in range(round(1 / each)):
+        next(walk)
+    assert now[0] - began == pytest.approx(1.0)
 
 
 def test_an_epoch_of_one_step_can_be_measured(decided: Plan):
@@ -169,10 +186,37 @@ def test_one_slow_step_among_the_measured_does_not_make_the_run_long(monkeypatch
     assert pace._timed(steps(), torch.device("cpu"), steps=6, seconds=60.0) == pytest.approx(0.01)
 
 
-def test_several_processes_try_no_step_that_one_of_them_might_refuse(monkeypatch: pytest.MonkeyPatch, decided: Plan):
+def shared(monkeypatch: pytest.MonkeyPatch, sitting: Sitting, measured: Callable[[Course], float], other: float | None):
+    """The estimate of the first of two processes, whose steps take ``measured`` and in the other process ``other``."""
+    monkeypatch.setattr(pace, "seconds_per_step", lambda course, state: measured(course))
+    monkeypatch.setattr(Team, "gathered", lambda self, value: [value, other] if self.ranks == 2 else [value])
+    monkeypatch.setattr(Team, "seconds_to_average", lambda self, numbers, device: 1e-3 * numbers)
+    return estimate.estimate(sitting.plan, replace(sitting.course, team=Team(ranks=2)), sitting.state)
+
+
+def test_several_processes_step_as_fast_as_the_slowest_and_average(monkeypatch: pytest.MonkeyPatch, decided: Plan):
+    """Half of 101 images in 3 s here and in 4 s there, and a millisecond for each gradient."""
+    sitting, asked = with_batches_of(decided, 101), []
+    found = shared(monkeypatch, sitting, lambda course: asked.append((course.batch_size, course.team)) or 3.0, 4.0)
+    assert asked == [(51, ALONE)]
+    gradients = sum(p.numel() for p in sitting.network.parameters())
+    alone = estimate.estimate(sitting.plan, sitting.course, sitting.state, per_step=4.0 + 1e-3 * gradients)
+    assert found.seconds == pytest.approx(alone.seconds)
+    assert found.multiply_adds_per_second == pytest.approx(alone.multiply_adds_per_second)
+    assert found.says.startswith("will take about ")
+
+
+def test_no_time_is_said_where_one_process_has_measured_none(monkeypatch: pytest.MonkeyPatch, decided: Plan):
+    """It had too little memory, or met a loss that is no number: here or there, and nobody waits for it."""
+
+    def fails(course: Course) -> float:
+        raise NonFiniteLoss("nan")
+
     sitting = with_batches_of(decided, 64)
-    monkeypatch.setattr(pace, "seconds_per_step", lambda course, state: pytest.fail("a step was taken"))
-    course = replace(sitting.course, team=Team(rank=0, ranks=2))
-    found = estimate.estimate(sitting.plan, course, sitting.state)
-    assert found.seconds is None
-    assert "memory" in found.says
+    for found in (
+        shared(monkeypatch, sitting, lambda course: 3.0, None),
+        shared(monkeypatch, sitting, fails, 3.0),
+    ):
+        assert found.seconds is None
+        assert found.says.startswith("will take about")
+        assert found.says.endswith("of memory")

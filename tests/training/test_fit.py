@@ -14,13 +14,17 @@ from tests.training.conftest import TINY, Watcher, fit, resume
 
 from residua import artifact, evaluation
 from residua.data import sources
+from residua.data.loader import Batch
 from residua.data.sources import DataSpec
 from residua.errors import BadNetwork, BadRun, BadSetting, Interrupted, NonFiniteLoss
 from residua.inference.predictor import Predictor
+from residua.training import loop
 from residua.training.fit import Fitted
+from residua.training.loop import Course
 from residua.training.observers import EpochEnded, RunEnded, RunStarted, StepEnded
 from residua.training.record import Record
 from residua.training.spec import TrainSpec
+from residua.training.state import State
 
 FILES = {
     "run.json",
@@ -274,11 +278,24 @@ def test_epochs_and_minutes_contradict():
         TrainSpec(epochs=3, minutes=1.0)
 
 
-def test_minutes_give_as_many_epochs_as_fit(tiny_digits: TrainSpec, tmp_path: Path):
-    """The measured pace says how many; the run keeps to it within a factor of two on a busy machine."""
-    made = fit(replace(tiny_digits, epochs=None, minutes=0.2), out=tmp_path / "b")
-    assert "0.2 min at the measured" in made.plan.headline
-    assert 1 <= made.plan.epochs == len(made.record.epochs())
+def test_minutes_give_as_many_epochs_as_fit(monkeypatch: pytest.MonkeyPatch, tiny_digits: TrainSpec, tmp_path: Path):
+    """Steps of 0.2 s by the clock: of 30 s a tenth and five are kept, whole epochs fill the rest, and it takes that."""
+    now, ordinary = [0.0], loop._step
+
+    def step(course: Course, state: State, batch: Batch) -> None:
+        ordinary(course, state, batch)
+        now[0] += 0.2
+
+    monkeypatch.setattr(loop, "_step", step)
+    monkeypatch.setattr("residua.training.pace.time.perf_counter", lambda: now[0])
+    made = fit(replace(tiny_digits, epochs=None, minutes=0.5), out=tmp_path / "b")
+    train, validation, batch = made.plan.dataset.train, made.plan.dataset.validation, made.plan.recipe.batch_size
+    assert validation is not None
+    assert batch is not None
+    each = 0.2 * (len(train) // batch + len(validation) / 3 / batch)
+    assert made.plan.epochs == len(made.record.epochs()) == int((0.9 * 30 - 5) / each)
+    assert f"0.5 min at the measured {each:.1f} s each" in made.plan.headline
+    assert 30 / 2 < now[0] < 30
 
 
 def test_measuring_the_pace_changes_no_weight(tiny_digits: TrainSpec, tmp_path: Path):

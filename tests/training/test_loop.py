@@ -145,14 +145,32 @@ def test_balanced_classes_count_alike(stripes: Dataset):
 
 
 def test_class_weights_multiply_each_examples_loss(stripes: Dataset):
+    """A step's loss is Σ w(yᵢ)·ℓᵢ / n over its n images; torch's weighted mean divides by Σ w(yᵢ) instead."""
     labels = torch.tensor([0] * 30 + [1] * 10)
     skewed = replace(stripes, parts=(replace(stripes.train, labels=labels),))
-    plain = weights_after_an_epoch(skewed)
-    weighted = weights_after_an_epoch(skewed, class_weights="balanced")
-    assert not torch.equal(plain["head.weight"], weighted["head.weight"])
-    even = weights_after_an_epoch(stripes)
-    same = weights_after_an_epoch(stripes, class_weights="balanced")
-    torch.testing.assert_close(same, even)
+    plain = Optimizer(learning_rate=1.0, momentum=0.0, nesterov=False, weight_decay=0.0)
+    constant = Schedule(kind="constant", warmup_fraction=0.0)
+    course, state = begin(skewed, replace(RECIPE, label_smoothing=0.0, optimizer=plain, schedule=constant))
+    course = replace(course, class_weights=torch.tensor([2 / 3, 2.0]))
+    reference = build(NETWORK, seed=0).train()
+    plan = BatchPlan(batch_size=16, seed=0, epoch=1)
+    batch = next(batches(skewed.train, plan=plan, device=CPU, preprocessing=skewed.preprocessing))
+    weights = torch.where(batch.labels == 1, 2.0, 2 / 3)
+    assert abs(weights.sum() - 16) > 1
+    losses = -reference(batch.images).log_softmax(1)[torch.arange(16), batch.labels]
+    expected = (weights * losses).sum() / 16
+    expected.backward()
+    next(take_steps(course, state))
+    assert state.position.loss_sum / 16 == pytest.approx(expected.item(), rel=1e-5)
+    for ours, theirs in zip(state.network.parameters(), reference.parameters(), strict=True):
+        assert theirs.grad is not None
+        torch.testing.assert_close(ours, theirs - theirs.grad, atol=1e-6, rtol=1e-5)
+
+
+def test_balanced_weights_change_nothing_where_classes_are_even(stripes: Dataset):
+    torch.testing.assert_close(
+        weights_after_an_epoch(stripes, class_weights="balanced"), weights_after_an_epoch(stripes)
+    )
 
 
 def test_a_mixed_batch_has_the_two_losses_in_their_shares(stripes: Dataset):

@@ -1,16 +1,18 @@
 """What single settings of a recipe change in a run."""
 
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import pytest
 import torch
-from tests.training.conftest import fit
+from tests.training.conftest import Watcher, fit
 
 from residua.errors import BadSetting
 from residua.networks.network import build
 from residua.networks.spec import NetworkSpec, small_stem, whitening_stem
 from residua.networks.whitening import whiten
+from residua.training.observers import RunStarted, StepEnded
 from residua.training.plan import plan
 from residua.training.spec import TrainSpec
 
@@ -27,12 +29,29 @@ def test_patience_ends_a_run_that_no_longer_improves(tiny_digits: TrainSpec, tmp
 
 
 def test_an_average_is_what_is_evaluated_and_kept(tiny_digits: TrainSpec, tmp_path: Path):
-    """With a decay of almost 1 and little warm-up the kept weights are near the first ones; plain ones have moved."""
+    """Where (1 + t)/(10 + t) is below the decay, T steps give Σ aₜwₜ: aₜ = 9·(t + 2)⋯(t + 9) / (T + 2)⋯(T + 10).
+
+    The first weights, which nothing was averaged into, have 10/9 of that.
+    """
     settings = (*tiny_digits.settings, "choose=last", "averaging.kind=ema", "averaging.decay=0.9999")
-    averaged = fit(replace(tiny_digits, settings=settings), out=tmp_path / "averaged")
+    walked: list[torch.Tensor] = []
+
+    def keep(_event: StepEnded) -> None:
+        [started] = watcher.of(RunStarted)
+        walked.append(started.network.state_dict()["head.weight"].clone())
+
+    watcher = Watcher(keep)
+    averaged = fit(replace(tiny_digits, settings=settings), out=tmp_path / "averaged", observers=[watcher])
+    first = build(averaged.plan.specification, seed=averaged.plan.asked.seed).state_dict()["head.weight"]
+    steps = len(walked)
+    shares = [9 * prod(range(t + 2, t + 10)) / prod(range(steps + 2, steps + 11)) for t in range(steps + 1)]
+    shares[0] *= 10 / 9
+    expected = sum(share * weight for share, weight in zip(shares, (first, *walked), strict=True))
+    kept = averaged.network.state_dict()["head.weight"]
+    torch.testing.assert_close(kept, expected, atol=1e-6, rtol=1e-5)
+    assert not torch.allclose(kept, walked[-1], atol=1e-3)
     plain = fit(replace(tiny_digits, settings=(*settings[:-2], "averaging.kind=none")), out=tmp_path / "plain")
-    ours, theirs = averaged.network.state_dict(), plain.network.state_dict()
-    assert not torch.equal(ours["head.weight"], theirs["head.weight"])
+    assert torch.equal(plain.network.state_dict()["head.weight"], walked[-1])
     row, validation = averaged.record.epochs()[-1], averaged.record.read("result")["parts"]["validation"]
     assert row["validation_accuracy"] == pytest.approx(validation["accuracy"])
     assert row["train_loss"] == plain.record.epochs()[-1]["train_loss"]

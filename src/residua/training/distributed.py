@@ -7,18 +7,21 @@ each process normalises its own images: the step is that of one process that acc
 Running statistics are those of rank 0, from its share of each batch; the others take them over before an evaluation.
 Stochastic depth draws the same on every rank. Dropout does too, so that images of different ranks share masks.
 
-Rank 0 alone writes files, draws progress, and carries the message and the exit code of what ends a run early.
+Rank 0 alone writes files, draws progress, and carries the message and the exit code of what ends a run early. Of a
+process that was lost rank 1 speaks too, for it may be rank 0.
 """
 
 import contextlib
 import copy
 import gc
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from statistics import median
 from typing import Any, TypeVar, final
 
 import torch
@@ -35,12 +38,15 @@ from residua.evaluation import Outcome, Views
 from residua.machine import Place, Precision
 from residua.networks.blocks import StochasticDepth
 from residua.networks.shortcuts import DropoutShortcut
+from residua.training.interrupts import stop_on_signals
 
 Result = TypeVar("Result")
 
 _PATIENCE = timedelta(minutes=30)
 """How long a process waits for one that lives and does not answer, such as a lead that fetches a large set."""
 _PORT = "29500"
+_AVERAGED = 3
+"""Times that the gradients' averaging is measured."""
 
 
 @final
@@ -177,6 +183,18 @@ class Team:
         logits = [theirs for theirs in self.gathered(own) if theirs is not None]
         return Outcome(logits=torch.cat(logits), labels=part.labels.cpu())
 
+    def seconds_to_average(self, numbers: int, device: torch.device) -> float:
+        """Measures how long averaging so many gradients over the ranks takes; all ranks get the longest."""
+        if self.ranks == 1:
+            return 0.0
+        times, gradients = [], torch.zeros(numbers, device=device)
+        for _ in range(1 + _AVERAGED):
+            began = time.perf_counter()
+            dist.all_reduce(gradients)
+            float(gradients[0])  # waits for a GPU
+            times.append(time.perf_counter() - began)
+        return max(self.gathered(median(times[1:])))
+
     def _reduced(self, values: Sequence[float | int], operation: Any) -> list[float | int]:
         if self.ranks == 1:
             return list(values)
@@ -207,15 +225,14 @@ def joined(device: str = "auto") -> Iterator[Team]:
     _meet(here, device)
     team = Team(rank=here.rank, ranks=here.ranks)
     try:
-        lost = "another process of the run ended; its own message, or its system's, says why"
+        lost = (
+            "another process of the run ended; its own message, or its system's, says why; then give the same command "
+            "again, or, where that has made its folder, `residua train --resume` with that"
+        )
         with warnings.catch_warnings(), noticing_losses(team, lambda: lost):
             # The gradient of a one-pixel filter has other strides than DDP's buffer, which then copies a few bytes.
             warnings.filterwarnings("ignore", "Grad strides do not match", UserWarning)
             yield team
-    except ProcessLost:
-        if team.leads:
-            raise
-        raise SystemExit(1) from None
     finally:
         dist.destroy_process_group()
         # A DDP module refers to itself and to the group, whose threads abort a process that ends with them alive.
@@ -224,14 +241,24 @@ def joined(device: str = "auto") -> Iterator[Team]:
 
 @contextlib.contextmanager
 def noticing_losses(team: Team, says: Callable[[], str]) -> Iterator[None]:
-    """Turns a connection that broke because a process ended into `ProcessLost`, with what ``says`` gives then."""
+    """Ends what cannot go on because a process ended: ranks 0 and 1 say so, the others leave quietly.
+
+    A SIGTERM of the launcher's, which ends those that are left, does not cut this off.
+
+    Raises:
+        ProcessLost: On these ranks, with what ``says`` gives; rank 1 names itself.
+    """
     try:
         yield
     except RuntimeError as error:
         # gloo raises plain RuntimeErrors, which begin with the path of its source file.
         if team.ranks == 1 or not (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise
-        raise ProcessLost(says()) from error
+        if team.rank > 1:
+            raise SystemExit(ProcessLost.exit_code) from error
+        with stop_on_signals():
+            line = says()
+        raise ProcessLost(line if team.leads else f"process {team.rank}: {line}") from error
 
 
 def depends_on_shares(network: nn.Module, *, synchronised: bool) -> str:

@@ -2,7 +2,8 @@
 
 Time: the multiply-adds of the training steps over the rate at which this machine does them, which is measured on a few
 steps of this very run; the validation after each epoch and the last evaluation count as forward passes, a third of a
-step an image. Another network's time follows from its multiply-adds at the same rate.
+step an image. Another network's time follows from its multiply-adds at the same rate. Of several processes each times
+its share of a batch while the others time theirs; the slowest is waited for, and the gradients' averaging added.
 
 Memory: what the process has already (its images, its weights), and on top the optimizer's numbers, the copy of the best
 weights, and the largest of a training step, an evaluation and the writing of a checkpoint. A step's activations follow
@@ -24,6 +25,7 @@ from residua.errors import NonFiniteLoss
 from residua.networks import catalogue, cost
 from residua.training import choice, pace
 from residua.training.allocations import Demand, demand
+from residua.training.distributed import ALONE
 from residua.training.loop import Course, forward_of
 from residua.training.plan import Plan
 from residua.training.recipe import Optimizer
@@ -102,8 +104,8 @@ def estimate(plan: Plan, course: Course, state: State, *, per_step: float | None
         plan: What was decided.
         course: What stays the same over the run.
         state: Where it begins.
-        per_step: Seconds of a step, where they are known; else one is measured, if the memory is enough for it and one
-            process trains.
+        per_step: Seconds of a step, where they are known; else one is measured, if the memory is enough for it in
+            every process.
     """
     course = replace(course, recipe=replace(course.recipe, compile=False))
     train, look = demands(course, state)
@@ -117,16 +119,34 @@ def estimate(plan: Plan, course: Course, state: State, *, per_step: float | None
         free_bytes=free,
         fitting_batch=_fitting(course, state, train, look, free),
     )
-    together = course.team.ranks > 1  # one that refuses to try a step would leave the others waiting in theirs
-    if not found.fits or (together and per_step is None):
-        return found
-    try:
-        per_step = per_step or pace.seconds_per_step(course, state)
-    except NonFiniteLoss:  # the run itself will say so
+    per_step = per_step or _per_step(course, state, fits=found.fits)
+    if per_step is None or not found.fits:
         return found
     seconds = _seconds(course, per_step)
     rate = plan.inspection.multiply_adds * course.batch_size / per_step
     return replace(found, seconds=seconds, multiply_adds_per_second=rate, quicker=_quicker(plan, seconds))
+
+
+def _per_step(course: Course, state: State, *, fits: bool) -> float | None:
+    """Measures a step of all processes; None where one of them has not the memory, or a loss that is no number.
+
+    None of them waits for another in its steps, so that one that does not take them holds up nobody.
+    """
+    team = course.team
+    measured = [seconds for seconds in team.gathered(_share_of_step(course, state) if fits else None) if seconds]
+    if len(measured) < team.ranks:
+        return None
+    gradients = sum(p.numel() for p in state.network.parameters() if p.requires_grad)
+    return max(measured) + team.seconds_to_average(gradients, course.device)
+
+
+def _share_of_step(course: Course, state: State) -> float | None:
+    """Measures a step on this process's share of a batch, by itself."""
+    share = replace(course, team=ALONE, batch_size=-(-course.batch_size // course.team.ranks))
+    try:
+        return pace.seconds_per_step(share, state)
+    except NonFiniteLoss:  # the run itself will say so
+        return None
 
 
 def demands(course: Course, state: State) -> tuple[Demand, Demand]:

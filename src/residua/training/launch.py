@@ -67,7 +67,7 @@ def _exit_code(codes: dict[int, int], processes: int) -> int:
             name = signal.Signals(-code).name
             why = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
             raise ProcessLost(
-                f"process {rank} of {processes} was killed by {name}{why}, and the others were ended; "
-                "`residua train --resume RUN` goes on from the last checkpoint"
+                f"process {rank} of {processes} was killed by {name}{why}, and the others were ended, "
+                "which say above how to go on"
             )
     return codes[min(codes)]
