@@ -11,6 +11,7 @@ from tests.training.conftest import TINY, Watcher
 from residua import machine
 from residua.data.loader import Batch
 from residua.errors import NonFiniteLoss
+from residua.machine import Place
 from residua.networks.network import build
 from residua.training import choice, estimate, loop, pace
 from residua.training import fit as fitting
@@ -114,6 +115,16 @@ def test_a_run_that_does_not_fit_says_so_with_the_ways_out(monkeypatch: pytest.M
     at_pace(monkeypatch, 1.0)
     smaller = with_batches_of(decided, 600)
     assert estimate.estimate(smaller.plan, smaller.course, smaller.state).fits
+
+
+def test_the_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch, decided: Plan):
+    large = with_batches_of(decided, 1200)
+    at_pace(monkeypatch, 1.0)
+    needed = estimate.estimate(large.plan, large.course, large.state).further_bytes
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 3 * needed)
+    for processes, fits in ((3, True), (4, False)):
+        monkeypatch.setattr(machine, "place", lambda number=processes: Place(ranks=number, local_ranks=number))
+        assert estimate.estimate(large.plan, large.course, large.state).fits is fits
 
 
 def test_unknown_free_memory_is_no_reason_to_warn():

@@ -209,9 +209,10 @@ def _fitting(course: Course, state: State, train: Demand, look: Demand, free: in
 
 
 def _now_and_free(device: torch.device) -> tuple[int, int]:
+    """Returns the bytes that this process has, and its share of those that are free on its machine or GPU."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device), torch.cuda.mem_get_info(device)[0]
-    return machine.resident_bytes(), machine.memory_bytes()
+    return machine.resident_bytes(), machine.memory_bytes() // machine.place().local_ranks
 
 
 def _seconds(course: Course, per_step: float) -> float:

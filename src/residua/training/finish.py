@@ -35,7 +35,8 @@ def finish(
             outcomes[part.name] = team.evaluate(network, part, look, device=plan.device)
             views[part.name] = _seen_again(plan, network, part, team)
     network.to(torch.device("cpu"))
-    team.lead(lambda: _write(made, plan, network, state, _calibrated(outcomes), views=views, seconds=seconds))
+    write = made.writing()(_write)
+    team.lead(lambda: write(made, plan, network, state, _calibrated(outcomes), views=views, seconds=seconds))
 
 
 def _write(

@@ -151,8 +151,7 @@ class Sitting:
                 self._tell_start(made)
                 self._train(made, stop)
                 seconds = time.perf_counter() - self.plan.began
-                with made.writing():
-                    finish(made, self.plan, self.network, self.state, seconds=seconds, team=self.course.team)
+                finish(made, self.plan, self.network, self.state, seconds=seconds, team=self.course.team)
         except BaseException as error:
             if self.course.team.leads and made.status == "training":
                 with contextlib.suppress(OSError):  # on a full disk the checkpoint before is what counts
@@ -180,13 +179,11 @@ class Sitting:
 
     def _train(self, made: Record, stop: StopRequest) -> None:
         position = self.state.position
-        log_path = made.path / "steps.jsonl" if self.course.team.leads else Path(os.devnull)
         saver = Saver(self.course, self.state, made.checkpoints)
         if position.total_steps == 0 and self.plan.start is not None:
             saver.save()
-        with made.writing():
-            opened = StepLog(log_path, after=position.total_steps)
-        with contextlib.closing(opened) as log:
+        log = self.course.team.together(lambda: self._begun_log(made))
+        with contextlib.closing(log):
             while not self._is_over():
                 before = self.state.position.loss_sum
                 for images in take_steps(self.course, self.state):
@@ -197,6 +194,12 @@ class Sitting:
                 self._end_epoch(made)
                 if not self._is_over():
                     self._stop_or_save(made, saver, stop, epoch_ended=True)
+
+    def _begun_log(self, made: Record) -> StepLog:
+        """Opens the step log; ranks but the first have one that keeps nothing."""
+        path = made.path / "steps.jsonl" if self.course.team.leads else Path(os.devnull)
+        with made.writing():
+            return StepLog(path, after=self.state.position.total_steps)
 
     def _stop_or_save(self, made: Record, saver: Saver, stop: StopRequest, *, epoch_ended: bool = False) -> None:
         """Stops where any rank was asked to, else saves where that is due: all ranks at the same step."""
@@ -260,11 +263,13 @@ class Sitting:
         if outcome:
             self._consider(row.epoch, outcome)
         self.state.begin_next_epoch()
-        with made.writing():
-            rows = [asdict(row) for row in self.state.history]
-            self.course.team.lead(lambda: files.write_json_lines(made.path / "metrics.jsonl", rows))
+        self.course.team.lead(lambda: self._write_epochs(made))
         for observer in self.observers:
             observer.epoch_ended(row)
+
+    def _write_epochs(self, made: Record) -> None:
+        with made.writing():
+            files.write_json_lines(made.path / "metrics.jsonl", [asdict(row) for row in self.state.history])
 
     def _consider(self, epoch: int, outcome: Outcome) -> None:
         """Keeps the weights where the recipe would choose them of all epochs so far."""
