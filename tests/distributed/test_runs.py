@@ -1,5 +1,6 @@
 """Whole runs of several processes: who writes, how they stop, and how they go on."""
 
+import errno
 import os
 import re
 import signal
@@ -139,6 +140,28 @@ def test_the_death_of_one_ends_the_others(whole: tuple[Path, Ended], tmp_path: P
     assert Record(run).status == ("training" if dead == 0 else "stopped")
     assert together(2, resumed, run, folder=tmp_path / "resumed").gave == [8, 8]
     assert_same(run, whole[0])
+
+
+def begun_without_room(run: Path, name: str) -> None:
+    """Begins a run in whose folder there is no room for the files of a name."""
+    ordinary = files.write
+
+    def write(path: Path, content: str | bytes) -> None:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        ordinary(path, content)
+
+    files.write = write
+    begun(run)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "result.json"])
+def test_a_disk_that_is_full_for_rank_0_is_said_once(tmp_path: Path, name: str):
+    ended = together(2, begun_without_room, tmp_path / "run", name, folder=tmp_path / "full")
+    assert ended.said[0].startswith(
+        f"cannot write into {tmp_path / 'run'} (No space left on device); mend that, then go"
+    )
+    assert ended.said[1] == ""
 
 
 def test_of_several_that_are_left_the_first_two_at_most_say_so(tmp_path: Path):
