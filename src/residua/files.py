@@ -43,9 +43,14 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def partials(folder: Path) -> list[Path]:
+    """Lists what is being written in a folder, and what writes that a kill cut short have left there."""
+    return list(folder.glob(".*.partial"))
+
+
 def remove_partials(folder: Path) -> None:
     """Removes what writes that a kill cut short have left in a folder; no other process may be writing there."""
-    for partial in folder.glob(".*.partial"):
+    for partial in partials(folder):
         partial.unlink(missing_ok=True)
 
 

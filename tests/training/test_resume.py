@@ -184,8 +184,10 @@ def test_a_kill_before_the_folder_is_a_run_leaves_it_free(whole: Fitted, tmp_pat
     assert child(run, dies="in_the_beginning").wait() == -signal.SIGKILL
     assert (run / "environment.json").is_file()
     assert not (run / "run.json").exists()
+    (run / ".run.json.abc.partial").write_text("{")
     fitting.fit(plan(ASKED), out=run)
     assert_same(run, whole)
+    assert not files.partials(run)
 
 
 def test_a_kill_while_the_result_is_written_loses_nothing(whole: Fitted, tmp_path: Path) -> None:

@@ -158,10 +158,8 @@ def resume(
     """
     with _held(run, team):
         if team.lead(lambda: run.status) == "finished":
-            finished = (
-                f"{run.path} is finished; see {run.report}, or start from its weights with `--weights {run.path}`"
-            )
-            raise team.agreed(BadRun(finished))
+            way_on = f"see {run.report}, or start from its weights with `--weights {run.path}`"
+            raise team.agreed(BadRun(f"{run.path} is finished; {way_on}"))
         reread = partial(planned, run, trains=True, data_root=data_root, settings=settings, progress=progress)
         decided = team.together(lambda: resumption.extended(reread(), epochs))
         team.same(_facts(decided))
@@ -296,6 +294,7 @@ def _write_beginning(made: Record, decided: Plan, expected: Estimate, processes:
             "asked": configuration.to_json(_wherever(decided)),
         },
     }
+    files.remove_partials(made.path)
     with made.writing():
         for name, value in beginning.items():
             made.write(name, value)

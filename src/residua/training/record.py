@@ -168,8 +168,8 @@ def _make(path: Path) -> Path:
     """Makes the folder; what a beginning that was cut short has left there is written over."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        files.remove_partials(path)
-        occupied = any(entry.name not in {f"{name}.json" for name in BEGINNING} for entry in path.iterdir())
+        left = {f"{name}.json" for name in BEGINNING} | {entry.name for entry in files.partials(path)}
+        occupied = any(entry.name not in left for entry in path.iterdir())
     except OSError as error:
         raise BadSetting(f"cannot make the run directory {path} ({error.strerror}); choose another --out") from error
     if occupied:
