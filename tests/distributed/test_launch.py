@@ -69,22 +69,6 @@ def test_a_command_of_two_processes_stops_goes_on_and_loses_one(tmp_path: Path):
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_command_that_loses_rank_0_says_how_to_go_on(tmp_path: Path):
-    """The process that is left does, with the folder that rank 0 chose, and the launcher says what happened."""
-    lost, run = residua(*TRAIN), Path("runs/digits-resnet8-1")
-    assert reaches(run, 3, lost)
-    os.kill(next(worker for worker in children(lost) if rank_of(worker) == 0), signal.SIGKILL)
-    _, err = lost.communicate(timeout=SECONDS)
-    assert lost.returncode == 1
-    left, launcher = sorted(err.splitlines(), reverse=True)
-    assert left.startswith("error: process 1: another process of the run ended after step ")
-    assert left.endswith(f": go on with `residua train --resume {run}`")
-    assert launcher.startswith("error: process 0 of 2 was killed by SIGKILL, as the system does when memory runs out")
-    assert launcher.endswith("and the others were ended, which say above how to go on")
-
-
 def rank_of(process: int) -> int:
     """Returns the rank that the launcher gave a process."""
     variables = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
