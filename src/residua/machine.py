@@ -6,6 +6,7 @@ a library that merely imports Residua keeps its process as it was.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
 
-from residua.errors import BadSetting
+from residua.errors import BadSetting, ResiduaError
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +75,17 @@ def place() -> Place:
             starter="srun",
         )
     return Place()
+
+
+@contextlib.contextmanager
+def said_once() -> Iterator[None]:
+    """Has rank 0 alone say what every process of a run refuses alike before they meet; the others leave as it does."""
+    try:
+        yield
+    except ResiduaError as error:
+        if place().rank:
+            raise SystemExit(error.exit_code) from error
+        raise
 
 
 def threads() -> int:

@@ -248,7 +248,8 @@ def _reported_late(run: Record, team: Team) -> Run:
 
 def _device_of(run: str | os.PathLike[str]) -> str:
     """Returns the device that a run was asked to train on."""
-    return record.find(run).read("run")["asked"]["device"]
+    with machine.said_once():
+        return record.find(run).read("run")["asked"]["device"]
 
 
 def load(run: str | os.PathLike[str] = "last") -> Run:

@@ -226,3 +226,35 @@ def test_a_command_line_without_its_words_is_helped(
     said = capsys.readouterr().err
     assert (ended.value.code, said.count("\n")) == (2, 1)
     assert "Missing argument 'IMAGE…'; see `residua predict --help`" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--sead", "1"), "No such option"),
+        (("--stage", "2"), "--stage and --blocks say where --deepen RUN adds blocks"),
+        (("--processes", "3"), "torchrun started 2 processes, --processes says 3; leave it out"),
+        (("--find-learning-rate",), "--find-learning-rate takes one process, and torchrun started 2"),
+        (("--resume", "nowhere"), "nowhere"),
+        (("--deepen", "nowhere", "--stage", "2"), "nowhere"),
+    ],
+)
+def test_what_all_processes_refuse_before_they_meet_is_said_by_rank_0(
+    arguments: tuple[str, ...],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["residua", "train", *arguments])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    said = []
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        said.append(capsys.readouterr().err)
+    assert says in said[0]
+    assert (said[0].count("\n"), said[1]) == (1, "")

@@ -62,9 +62,10 @@ def cli() -> None:
 def main() -> None:
     """Runs the command line: exit code 0 done, 1 some inputs unusable, 2 bad input, 130 interrupted."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="residua", standalone_mode=False)
     except click.ClickException as error:
-        click.echo(_said(error), err=True)
+        if machine.place().rank == 0:  # torchrun and srun give every process the same command
+            click.echo(_said(error), err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         if machine.place().rank == 0:

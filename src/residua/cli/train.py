@@ -75,16 +75,18 @@ def command(
     with or without train/, val/ and test/ above them.
     """
     given = [name for name in options if _given(ctx, name)]
-    _check(options, given)
+    with machine.said_once():
+        _check(options, given)
+        if find_learning_rate:
+            _check_found(given, processes)
+        count = 1 if find_learning_rate else _processes(processes, options["resume"])
+    if count > machine.place().ranks:
+        from residua.training.launch import launch
+
+        return launch(count, sys.argv[1:])
     if find_learning_rate:
-        _check_found(given, processes)
         page = _find(source or "digits", _of_a_new_run(options, but=_NOT_FOR_A_SEARCH))
     else:
-        count = _processes(processes, options["resume"])
-        if count > machine.place().ranks:
-            from residua.training.launch import launch
-
-            return launch(count, sys.argv[1:])
         page = _train(source, options, given)
     if open_report and machine.place().rank == 0:
         click.launch(str(page.resolve()))
@@ -169,6 +171,9 @@ def _check_found(given: list[str], processes: int | None) -> None:
     others += ["--processes"] if processes is not None else []
     if others:
         raise BadSetting(f"--find-learning-rate makes no run and goes on with none; leave out {' '.join(others)}")
+    here = machine.place()
+    if here.ranks > 1:
+        raise BadSetting(f"--find-learning-rate takes one process, and {here.starter} started {here.ranks}")
 
 
 def _option(name: str) -> str:
