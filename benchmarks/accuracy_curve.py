@@ -7,17 +7,19 @@ is `fast.py`'s run of the same seed, if it has been made). The textbook's loop (
 SGD at a constant 0.1 with momentum and weight decay, crops and mirror images, torch's allocator and memory format) goes
 on where it was until its training steps alone have taken as long; reading the data and evaluating are not counted
 against it. Each finished turn is a line in docs/results/ at once, and one that is there is not run again; the loop's
-state lies beside the lines while the script is not done.
+state lies beside the lines while the script is not done. The curve is drawn beside them, as SVG.
 """
 
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from fast import COMMANDS, matrix_rate, runs, train
+from matplotlib.ticker import PercentFormatter
 from results import ROOT, write
 
 from residua import files, machine
@@ -26,6 +28,7 @@ from residua.data.dataset import Part
 from residua.data.sources import DataSpec
 from residua.networks import catalogue
 from residua.networks.network import build
+from residua.report.style import PALETTE, dress, legend, new_figure, to_svg
 
 EPOCHS = (1, 2, 4, 11)
 OURS = "train cifar10 --recipe fast --network fast-resnet8"
@@ -106,6 +109,27 @@ def turn(epochs: int, seed: int) -> dict[str, object]:
     return {"epochs": epochs, "seed": seed, "ours": mine, "textbook": peer, "matrix_gflops_then": matrix_rate()}
 
 
+def draw(turns: Sequence[dict[str, Any]]) -> str:
+    """Draws both accuracies against minutes and returns the SVG; ours says its epochs."""
+    figure = new_figure(7.2, 3.6)
+    axes = dress(figure.add_subplot(), x="minutes", y="accuracy on test images, one view")
+    lines = {
+        "train cifar10 --recipe fast, whole command": ("ours", "train"),
+        "textbook ResNet-18, its steps alone": ("textbook", "held"),
+    }
+    for label, (key, colour) in lines.items():
+        minutes, reached = ([turn[key][name] for turn in turns] for name in ("seconds", "accuracy"))
+        axes.plot([s / 60 for s in minutes], reached, "o-", color=PALETTE[colour], linewidth=1.6, label=label)
+    for turn in turns:
+        said = f"{turn['epochs']} epoch{'s' if turn['epochs'] > 1 else ''}"
+        at = (turn["ours"]["seconds"] / 60, turn["ours"]["accuracy"])
+        axes.annotate(said, at, (0, -13), textcoords="offset points", fontsize=8, color=PALETTE["soft"], ha="center")
+    axes.set_xlim(left=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    legend(axes, side="left")
+    return to_svg(figure)
+
+
 def main() -> None:
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
     rows = [json.loads(line) for line in LINES.read_text().splitlines()] if LINES.exists() else []
@@ -119,6 +143,7 @@ def main() -> None:
         told = f"ours {row['ours']['accuracy']:.2%}, the textbook's {row['textbook']['accuracy']:.2%}"
         print(f"{row['ours']['seconds']:.0f} s ({epochs} epochs): {told}", flush=True)
     STATE.unlink(missing_ok=True)
+    files.write(LINES.with_suffix(".svg"), draw([done[epochs] for epochs in EPOCHS]))
     write("accuracy_curve", f"python benchmarks/accuracy_curve.py {seed}", {"turns": list(done.values())})
 
 
