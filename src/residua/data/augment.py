@@ -89,8 +89,8 @@ def augment(
         pixels = _cropped(pixels, spec, at)
     mirrored = _mirrored(indices, spec, at)
     if mirrored is not None:
-        chosen = mirrored.to(pixels.device, non_blocking=True)[:, None, None, None]
-        pixels = torch.where(chosen, pixels.flip(2), pixels)
+        chosen = mirrored.nonzero()[:, 0].to(pixels.device, non_blocking=True)
+        pixels = pixels.index_copy(0, chosen, pixels.index_select(0, chosen).flip(2))
     if spec.erase:
         pixels = _erased(pixels, spec.erase, at)
     return pixels.permute(0, 3, 1, 2)
@@ -187,9 +187,15 @@ def _padded(pixels: UInt8[Tensor, "b h w c"], spec: AugmentSpec) -> UInt8[Tensor
     border = spec.crop_padding
     if spec.padding == "zero":
         return functional.pad(pixels, (0, 0, border, border, border, border))
-    for axis in (1, 2):
-        pixels = pixels.index_select(axis, _reflected(pixels.shape[axis], border).to(pixels.device))
-    return pixels
+    b, h, w, c = pixels.shape
+    whole = pixels.new_empty((b, h + 2 * border, w + 2 * border, c))
+    middle = whole[:, border : border + h]
+    middle[:, :, border : border + w] = pixels  # in one piece: gathering every pixel takes twenty times as long
+    for side in (slice(None, border), slice(-border, None)):
+        middle[:, :, side] = pixels.index_select(2, _reflected(w, border)[side].to(pixels.device))
+    for side in (slice(None, border), slice(-border, None)):
+        whole[:, side] = middle.index_select(1, _reflected(h, border)[side].to(pixels.device))
+    return whole
 
 
 def _reflected(side: int, border: int) -> Int64[Tensor, " s"]:
