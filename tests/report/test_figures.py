@@ -38,6 +38,14 @@ def test_curves_pass_through_the_numbers():
     assert np.asarray(lines["validation"].get_xydata()).tolist() == [[epoch, epoch / 10] for epoch in range(1, 6)]
 
 
+def test_one_epoch_has_one_number_below_it():
+    figure = figures.loss_curve(epochs(1), kept=None)
+    to_svg(figure)
+    axes = figure.axes[0]
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
 def test_validation_is_drawn_at_the_epochs_that_have_it():
     rows = epochs(4)
     for row in rows[::2]:

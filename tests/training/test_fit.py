@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from tests.training.conftest import TINY, Watcher, fit, resume
 
 from residua import artifact, evaluation
 from residua.data import sources
+from residua.data.dataset import Dataset, Part
 from residua.data.loader import Batch
 from residua.data.sources import DataSpec
 from residua.errors import BadNetwork, BadRun, BadSetting, Interrupted, NonFiniteLoss
 from residua.inference.predictor import Predictor
-from residua.training import loop
+from residua.training import finish, loop
+from residua.training.baselines import baselines
 from residua.training.fit import Fitted
 from residua.training.loop import Course
 from residua.training.observers import EpochEnded, RunEnded, RunStarted, StepEnded
@@ -52,6 +55,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
 def test_a_finished_run_has_these_files_and_no_other(finished: Fitted):
     assert {path.name for path in finished.record.path.iterdir()} == FILES
     assert finished.record.status == "finished"
+
+
+def test_the_time_of_a_run_is_that_of_its_evaluations_too(
+    tiny_digits: TrainSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ended = []
+
+    def last(dataset: Dataset, part: Part) -> dict[str, dict[str, float]]:
+        ended.append(time.perf_counter())
+        return baselines(dataset, part)
+
+    monkeypatch.setattr(finish, "baselines", last)
+    fitted = fit(tiny_digits, out=tmp_path / "a")
+    assert fitted.record.read("run")["seconds"]["total"] >= ended[0] - fitted.plan.began
 
 
 def test_the_written_numbers_are_those_of_the_written_weights(finished: Fitted):

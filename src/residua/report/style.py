@@ -109,7 +109,7 @@ def logarithmic(axes: Axes) -> None:
 
 def whole_numbers(axes: Axes) -> None:
     """Puts the ticks of the horizontal axis on whole numbers."""
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
 
 
 def to_svg(figure: Figure) -> str:

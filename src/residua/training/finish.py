@@ -1,6 +1,7 @@
 """What a run leaves when its last epoch is done: predictions, weights, numbers."""
 
 import shutil
+import time
 from typing import Any
 
 import torch
@@ -17,9 +18,7 @@ from residua.training.record import Record
 from residua.training.state import State
 
 
-def finish(
-    made: Record, plan: Plan, network: ResidualNetwork, state: State, *, seconds: float, team: Team = ALONE
-) -> None:
+def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, team: Team = ALONE) -> None:
     """Evaluates the chosen weights on every held-out part, the test part once, and has rank 0 write the result.
 
     ``run.json`` says "finished" only when everything else is on the disk. ``network`` is left with the
@@ -36,7 +35,7 @@ def finish(
             views[part.name] = _seen_again(plan, network, part, team)
     network.to(torch.device("cpu"))
     write = made.writing()(_write)
-    team.lead(lambda: write(made, plan, network, state, _calibrated(outcomes), views=views, seconds=seconds))
+    team.lead(lambda: write(made, plan, network, state, _calibrated(outcomes), views=views))
 
 
 def _write(
@@ -47,7 +46,6 @@ def _write(
     outcomes: dict[str, Outcome],
     *,
     views: dict[str, dict[str, Any]],
-    seconds: float,
 ) -> None:
     parts = {}
     for name, outcome in outcomes.items():
@@ -67,7 +65,8 @@ def _write(
         ),
         made.model,
     )
-    made.update(status="finished", seconds={"total": seconds, "training": state.position.seconds})
+    seconds = {"total": time.perf_counter() - plan.began, "training": state.position.seconds}
+    made.update(status="finished", seconds=seconds)
     shutil.rmtree(made.checkpoints, ignore_errors=True)
 
 

@@ -150,8 +150,7 @@ class Sitting:
             with stop_on_signals() as stop, noticing_losses(self.course.team, lambda: self._says_lost(made, stop)):
                 self._tell_start(made)
                 self._train(made, stop)
-                seconds = time.perf_counter() - self.plan.began
-                finish(made, self.plan, self.network, self.state, seconds=seconds, team=self.course.team)
+                finish(made, self.plan, self.network, self.state, team=self.course.team)
         except BaseException as error:
             if self.course.team.leads and made.status == "training":
                 with contextlib.suppress(OSError):  # on a full disk the checkpoint before is what counts
