@@ -128,6 +128,9 @@ def test_json_lines_lose_only_the_line_that_a_kill_cut(tmp_path: Path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
     assert files.read_json_lines(path) == [{"epoch": 1}, {"epoch": 2}]
+    named = [{"file": "a\u2028b\x85c.png"}]
+    files.write_json_lines(path, named)
+    assert files.read_json_lines(path) == named
 
 
 def test_a_damaged_json_is_named(tmp_path: Path):

@@ -340,7 +340,8 @@ def _trained(
 
 
 def _reported(fitted: Fitted, team: Team) -> Run:
-    team.lead(lambda: page.write_report(fitted.record.path, pictures_of(fitted)))
+    write = fitted.record.writing()(page.write_report)
+    team.lead(lambda: write(fitted.record.path, pictures_of(fitted)))
     return Run(fitted.record.path)
 
 

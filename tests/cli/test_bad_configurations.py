@@ -196,6 +196,10 @@ def test_a_factory_that_fails_is_refused(refusal, tmp_path: Path):
     assert "mine.py" in refusal("train", "digits", "--network", f"{tmp_path / 'mine.py'}:make")
 
 
+def test_a_recipe_keeps_its_name(refusal):
+    assert "for another recipe say --recipe mine" in refusal("train", "digits", "--set", "name=mine")
+
+
 def test_compile_without_a_compiler_is_refused(tmp_path: Path):
     """The trial is a real one, in a process whose torch looks for a compiler that is not there."""
     command = [sys.executable, "-m", "residua", "train", "digits", "--network", "resnet8", "--set", "compile=true"]

@@ -78,6 +78,11 @@ def rank_of(process: int) -> int:
 def test_the_exit_code_is_rank_0s_or_tells_who_was_killed():
     assert _exit_code({0: 143}, 2) == 143
     assert _exit_code({1: 1, 0: 2}, 2) == 2
+    assert _exit_code({0: 2, 1: -signal.SIGTERM}, 2) == 2
+    with pytest.raises(ProcessLost, match=r"process 3 of 4 was killed by SIGKILL"):
+        _exit_code({0: 1, 2: -signal.SIGTERM, 3: -signal.SIGKILL}, 4)
+    with pytest.raises(ProcessLost, match=r"process 1 of 2 was killed by SIGTERM"):
+        _exit_code({1: -signal.SIGTERM}, 2)
     with pytest.raises(ProcessLost, match=r"process 3 of 4 was killed by SIGSEGV, and the others"):
         _exit_code({0: 1, 3: -signal.SIGSEGV}, 4)
 

@@ -72,6 +72,17 @@ def facts() -> None:
         team.same({"the recipe": "default", "the test part": "sha256:" + "ab"[team.rank]})
 
 
+def facts_of_one() -> None:
+    with joined() as team:
+        team.same({"the recipe": "default"} | ({"the test part": "sha256:a"} if team.leads else {}))
+
+
+def refusing() -> None:
+    with joined() as team:
+        spec = TrainSpec(network="resnet8", epochs=1, settings=("synchronised_norm=true",), device="cpu")
+        Sitting.begin(plan(spec), (), team)
+
+
 def losing() -> None:
     """Rank 1 alone meets a loss that is no number, at its third step."""
     ordinary, calls = loop._loss, iter(range(100))
@@ -92,6 +103,8 @@ def losing() -> None:
         (planning, f"process 1: {REFUSED}\n"),
         (leading, f"{REFUSED}\n"),
         (facts, "the test part differs: sha256:a in process 0, sha256:b in process 1; every machine needs "),
+        (facts_of_one, "the test part differs: sha256:a in process 0, none in process 1; every machine needs "),
+        (refusing, "synchronised_norm"),
         (losing, "the loss is nan at step 3 (first bad value: the loss itself); usual remedies: "),
     ],
 )

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from residua.errors import BadNetwork, BadRun, BadSetting, Interrupted, NonFinit
 from residua.inference.predictor import Predictor
 from residua.training import finish, loop
 from residua.training.baselines import baselines
-from residua.training.fit import Fitted
+from residua.training.fit import Fitted, reopen
 from residua.training.loop import Course
 from residua.training.observers import EpochEnded, RunEnded, RunStarted, StepEnded
 from residua.training.record import Record
@@ -219,6 +220,32 @@ def test_images_that_changed_are_not_trained_on_further(
     Image.new("RGB", (32, 32)).save(coloured_folder / "red" / "new.png")
     with pytest.raises(BadRun, match="is not what .* was trained on"):
         resume(tmp_path / "b")
+
+
+def test_a_part_that_came_since_is_seen(coloured_folder: Path, tmp_path: Path):
+    network = replace(TINY, in_channels=3)
+    root = tmp_path / "divided"
+    shutil.copytree(coloured_folder, root / "train")
+    shutil.copytree(coloured_folder, root / "val")
+    for i, path in enumerate(sorted((root / "val").rglob("*.png"))):
+        Image.new("RGB", (32, 32), (i, 7, 7)).save(path)
+    asked = TrainSpec(source=str(root), network=network, epochs=2)
+    with pytest.raises(Interrupted):
+        fit(asked, out=tmp_path / "b", observers=[Watcher(lambda _: os.kill(os.getpid(), signal.SIGINT))])
+    shutil.copytree(root / "val", root / "test")
+    for i, path in enumerate(sorted((root / "test").rglob("*.png"))):
+        Image.new("RGB", (32, 32), (i, 9, 9)).save(path)
+    with pytest.raises(BadRun, match="the test part of .* is not what .* was trained on"):
+        resume(tmp_path / "b")
+
+
+def test_a_run_in_half_precision_is_read_on_a_machine_without(
+    tiny_digits: TrainSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made = fit(tiny_digits, out=tmp_path / "a").record
+    asked = {**made.read("run")["asked"], "settings": ["precision=float16"]}  # which a processor refuses
+    made.update(asked=asked)
+    assert reopen(made).plan.precision in ("float32", "bfloat16")
 
 
 def test_a_killed_run_keeps_what_was_finished(tmp_path: Path):

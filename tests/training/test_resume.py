@@ -23,7 +23,7 @@ from residua.errors import BadRun, BadSetting, Interrupted, NotSaved, Terminated
 from residua.training import checkpoint, record, sitting
 from residua.training import fit as fitting
 from residua.training.fit import Fitted
-from residua.training.observers import StepEnded
+from residua.training.observers import EpochEnded, StepEnded
 from residua.training.plan import plan
 from residua.training.recipe import recipe
 from residua.training.record import Record
@@ -42,6 +42,37 @@ TIMES = ("seconds", "images_per_second")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     """The run that nobody disturbs."""
     return fitting.fit(plan(ASKED), out=tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_a_stop_at_the_last_step_is_kept_and_goes_on_to_the_result(whole: Fitted, tmp_path: Path):
+    """SIGTERM while the last epoch ends: nothing of it is done again."""
+
+    class Late(Watcher):
+        def epoch_ended(self, event: EpochEnded) -> None:
+            if event.epoch == EPOCHS:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Terminated, match=f"stopped after step {EPOCHS * STEPS} of {EPOCHS * STEPS}, saved"):
+        fitting.fit(plan(ASKED), out=tmp_path / "run", observers=[Late()])
+    again = Watcher()
+    fitting.resume(Record(tmp_path / "run"), observers=[again])
+    assert again.of(StepEnded) == []
+    assert_same(tmp_path / "run", whole)
+
+
+def test_a_disk_that_is_full_for_the_report_is_one_line_and_the_report_is_drawn_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = tmp_path / "run"
+    with monkeypatch.context() as full:
+
+        def write_report(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        full.setattr("residua.report.page.write_report", write_report)
+        with pytest.raises(NotSaved, match=f"No space left on device.*residua train --resume {run}"):
+            residua.train("digits", network=TINY, epochs=1, out=run)
+    assert residua.resume(run).report.is_file()
 
 
 def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -436,7 +467,7 @@ def test_what_changes_no_result_may_be_asked_anew(whole: Fitted, tmp_path: Path)
     with pytest.raises(Interrupted):
         fitting.resume(Record(run), settings=["checkpoint_seconds=60"], observers=[Watcher(stop_at(2))])
     assert steps_of(run / "checkpoints") == [5, 7]
-    residua.resume(run, settings=["checkpoint_seconds=60", "precision=float32"])
+    residua.resume(run, settings=["recipe.checkpoint_seconds=60", "recipe.precision=float32"])
     assert_same(run, whole)
 
 

@@ -122,11 +122,12 @@ class Team:
         """
         [first, *others] = self.gathered(facts)
         for rank, theirs in enumerate(others, 1):
-            for name, value in theirs.items():
-                if value != first[name]:
+            for name in first | theirs:
+                here, there = first.get(name), theirs.get(name)
+                if here != there:
                     raise self.agreed(
                         BadSetting(
-                            f"{name} differs: {_short(first[name])} in process 0, {_short(value)} in process {rank}; "
+                            f"{name} differs: {_short(here)} in process 0, {_short(there)} in process {rank}; "
                             "every machine needs the same images, versions and kind of processor"
                         )
                     )
@@ -340,5 +341,5 @@ def _find_meeting_place(here: Place) -> None:
 
 
 def _short(value: object) -> str:
-    text = str(value)
+    text = "none" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:57]}…"

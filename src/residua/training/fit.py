@@ -91,6 +91,7 @@ def _facts(decided: Plan) -> dict[str, Any]:
     return {
         "the version of torch": torch.__version__,
         "the device": decided.device.type,
+        "the seed": decided.asked.seed,
         "the network": configuration.to_json(decided.specification),
         "the recipe": configuration.to_json(decided.recipe),
         **{f"the {part.name} part of {decided.asked.source}": part.digest for part in decided.dataset.parts},
@@ -213,10 +214,12 @@ def planned(
         weights="none",
         deepen=None,
     )
-    asked = asked if trains else replace(asked, device="auto")
+    if not trains:
+        asked = replace(asked, device="auto", settings=with_others(asked.settings, ["precision=auto"]))
     decided = plan(replace(asked, data_root=data_root or asked.data_root), progress=progress)
     before, now = run.read("data")["parts"], decided.dataset.card()["parts"]
-    changed = [name for name in before if before[name]["digest"] != now.get(name, {}).get("digest")]
+    digests = ({name: part["digest"] for name, part in parts.items()} for parts in (before, now))
+    changed = sorted({name for name, _ in set.symmetric_difference(*(set(each.items()) for each in digests))})
     if changed:
         raise BadRun(
             f"the {changed[0]} part of {asked.source} is not what {run.path} was trained on; "

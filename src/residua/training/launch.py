@@ -62,6 +62,8 @@ def _exit_code(codes: dict[int, int], processes: int) -> int:
     Raises:
         ProcessLost: If one of them was killed.
     """
+    # The launcher sends those that are left a SIGTERM, which may meet one on its way out: that is no cause.
+    codes = {rank: code for rank, code in codes.items() if code != -signal.SIGTERM} or codes
     for rank, code in sorted(codes.items()):
         if code < 0:
             name = signal.Signals(-code).name

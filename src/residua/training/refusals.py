@@ -28,6 +28,8 @@ def require_agreement(asked: TrainSpec, settings: dict[str, list[str]]) -> None:
         raise BadSetting(f"--epochs is {asked.epochs} and --set epochs={epochs}; give one of them")
     if epochs is not None and asked.minutes is not None:
         raise BadSetting("--minutes and --set epochs both say how long to train; give one of them")
+    if "name" in given["recipe"]:
+        raise BadSetting(f"name is the recipe's own; for another recipe say --recipe {given['recipe']['name']}")
     if "source" in given["data"]:
         raise BadSetting(f"data.source is what is trained on; give it first: residua train {given['data']['source']}")
     for name in ("classes", "in_channels"):

@@ -30,7 +30,9 @@ def as_begun(run: str | os.PathLike[str], asked: dict[str, Any]) -> Record:
             raise BadSetting(unknown("setting of a resumed run", name, known))
         before, wanted = getattr(kept, name), _as_kept(name, value)
         if name == "settings":
-            before, wanted = (tuple(filter(has_effect, settings)) for settings in (before, wanted))
+            before, wanted = (
+                tuple(s.removeprefix("recipe.") for s in settings if has_effect(s)) for settings in (before, wanted)
+            )
             wanted = wanted or before
         if wanted != before:
             raise BadSetting(

@@ -86,8 +86,6 @@ class Sitting:
 
     @classmethod
     def begin(cls, plan: Plan, observers: Sequence[Observer], team: Team = ALONE) -> "Sitting":
-        refusals.require_compiler(plan.recipe, plan.device)
-        refusals.require_gpus_for_synchronised_norm(plan.recipe, plan.device)
         begun = copy.deepcopy(plan.start.network) if plan.start else None
         network = begun or build(plan.specification, seed=plan.asked.seed)
         network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -98,6 +96,8 @@ class Sitting:
         if batch_size < team.ranks:
             refused = f"a batch of {batch_size} images is too small for {team.ranks} processes; use fewer"
             raise team.agreed(BadSetting(refused))
+        team.together(lambda: refusals.require_compiler(plan.recipe, plan.device))
+        team.together(lambda: refusals.require_gpus_for_synchronised_norm(plan.recipe, plan.device))
         course = Course(
             dataset=dataset,
             recipe=plan.recipe,
@@ -191,8 +191,7 @@ class Sitting:
                     self._tell_step(images)
                     self._stop_or_save(made, saver, stop)
                 self._end_epoch(made)
-                if not self._is_over():
-                    self._stop_or_save(made, saver, stop, epoch_ended=True)
+                self._stop_or_save(made, saver, stop, epoch_ended=not self._is_over())
 
     def _begun_log(self, made: Record) -> StepLog:
         """Opens the step log; ranks but the first have one that keeps nothing."""

@@ -26,8 +26,8 @@ def with_others(settings: Iterable[str], others: Iterable[str]) -> tuple[str, ..
 
 
 def name_of(setting: str) -> str:
-    """Returns the name of a ``name=value``."""
-    return setting.partition("=")[0].strip()
+    """Returns the name of a ``name=value``; the recipe's own may be said with ``recipe.`` or without."""
+    return setting.partition("=")[0].strip().removeprefix("recipe.")
 
 
 @final
