@@ -226,7 +226,9 @@ def resume(
     with distributed.joined(_device_of(run)) as team:
         opened = team.together(lambda: resumption.as_begun(run, asked))
         if team.lead(lambda: opened.status == "finished" and not opened.report.exists()):
-            return _reported_late(opened, team)
+            done = _reported_late(opened, team)
+            if epochs is None or epochs == opened.read("run")["epochs"]:
+                return done
         fitted = fitting.resume(
             opened,
             epochs=epochs,
@@ -241,8 +243,15 @@ def resume(
 
 def _reported_late(run: Record, team: Team) -> Run:
     """Draws the report of a run that was killed between its result and that."""
-    team.lead(lambda: shutil.rmtree(run.checkpoints, ignore_errors=True))
-    team.lead(lambda: write_report(run.path))
+
+    def draw() -> None:
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+        for folder in (run.path, run.path / "figures"):
+            files.remove_partials(folder)
+        write_report(run.path)
+
+    with fitting.held(run, team):
+        team.lead(draw)
     return Run(run.path)
 
 
@@ -341,7 +350,8 @@ def _trained(
 
 def _reported(fitted: Fitted, team: Team) -> Run:
     write = fitted.record.writing()(page.write_report)
-    team.lead(lambda: write(fitted.record.path, pictures_of(fitted)))
+    with fitting.held(fitted.record, team):
+        team.lead(lambda: write(fitted.record.path, pictures_of(fitted)))
     return Run(fitted.record.path)
 
 

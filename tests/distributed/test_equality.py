@@ -166,12 +166,17 @@ def test_an_evaluation_asks_about_each_image_once(ended: Ended, name: str):
 
 
 def test_what_depends_on_how_a_batch_is_shared_is_named():
-    """Batch norm does, unless it is synchronised, and dropout; stochastic depth draws once for all."""
-    told = {name: depends_on_shares(build(spec, seed=0), synchronised=False) for name, spec in NETWORKS.items()}
+    """Batch norm does, unless it is synchronised, and dropout; stochastic depth draws once for each micro-batch."""
+
+    def said(spec: NetworkSpec, *, synchronised: bool = False, uneven: bool = False) -> str:
+        return depends_on_shares(build(spec, seed=0), synchronised=synchronised, uneven=uneven)
+
+    told = {name: said(spec) for name, spec in NETWORKS.items()}
     assert told == {"group norm": "", "no norm": "", "stochastic depth": "", "batch norm": "batch norm"}
-    assert depends_on_shares(build(NETWORKS["batch norm"], seed=0), synchronised=True) == ""
-    dropping = replace(GROUPED, shortcut="dropout", shortcut_dropout=0.5)
-    assert depends_on_shares(build(dropping, seed=0), synchronised=False) == "dropout"
+    assert said(NETWORKS["batch norm"], synchronised=True) == ""
+    assert said(replace(GROUPED, shortcut="dropout", shortcut_dropout=0.5)) == "dropout"
+    assert "stochastic depth" in said(NETWORKS["stochastic depth"], uneven=True)
+    assert said(NETWORKS["group norm"], uneven=True) == ""
 
 
 def test_compiling_comes_after_sharing(tmp_path: Path):

@@ -49,6 +49,12 @@ def begun(run: Path, asked: TrainSpec = ASKED, hit: tuple[int, int, int] | None 
     return written
 
 
+def begun_with_a_seed_of_its_own(run: Path) -> None:
+    """Begins a run that another rank was asked to begin with another seed, as two machines' commands may differ."""
+    with joined() as team:
+        fitting.fit(plan(replace(ASKED, seed=team.rank)), out=run, team=team)
+
+
 def resumed(run: Path, accept: bool = False) -> int:
     """Goes on with a run, and returns the first step that was taken here."""
     with joined() as team:
@@ -153,6 +159,13 @@ def begun_without_room(run: Path, name: str) -> None:
 
     files.write = write
     begun(run)
+
+
+def test_another_seed_on_another_machine_is_refused_before_anything_is_written(tmp_path: Path):
+    ended = together(2, begun_with_a_seed_of_its_own, tmp_path / "run", folder=tmp_path / "ended")
+    assert "the seed" in ended.said[0]
+    assert ended.said[1] == ""
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "result.json"])

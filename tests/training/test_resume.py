@@ -20,13 +20,15 @@ from tests.training.conftest import TINY, Watcher
 import residua
 from residua import artifact, files, machine
 from residua.errors import BadRun, BadSetting, Interrupted, NotSaved, Terminated
-from residua.training import checkpoint, record, sitting
+from residua.training import checkpoint, record, resumption, sitting
 from residua.training import fit as fitting
+from residua.training.distributed import Team
 from residua.training.fit import Fitted
 from residua.training.observers import EpochEnded, StepEnded
 from residua.training.plan import plan
 from residua.training.recipe import recipe
 from residua.training.record import Record
+from residua.training.sitting import Sitting
 from residua.training.spec import TrainSpec
 from residua.training.state import State
 
@@ -73,6 +75,22 @@ def test_a_disk_that_is_full_for_the_report_is_one_line_and_the_report_is_drawn_
         with pytest.raises(NotSaved, match=f"No space left on device.*residua train --resume {run}"):
             residua.train("digits", network=TINY, epochs=1, out=run)
     assert residua.resume(run).report.is_file()
+
+
+@pytest.mark.parametrize(("batch", "why"), [(60, "stochastic depth in uneven micro-batches"), (64, None)])
+def test_stochastic_depth_in_uneven_micro_batches_keeps_its_processes(tmp_path: Path, batch: int, why: str | None):
+    """Of four processes 2 micro-batches of 64 images hold the images that one process's do; of 60 they do not."""
+    settings = (f"batch_size={batch}", "micro_batches=2", "precision=float32")
+    begun = fitting.fit(
+        plan(replace(ASKED, network=replace(TINY, norm="group", last_survival=0.5), epochs=1, settings=settings)),
+        out=tmp_path / "run",
+    )
+    again = Sitting.begin(begun.plan, ())
+    again = replace(again, course=replace(again.course, team=Team(ranks=4)))
+    if why:
+        with pytest.raises(BadSetting, match=f"its {why} sees each process's share"):
+            resumption.moved(begun.record, again, accepted=False)
+    assert resumption.moved(begun.record, again, accepted=True) == {"from": 1, "to": 4, "changes_result_by": why}
 
 
 def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -233,12 +251,20 @@ def test_a_kill_while_the_result_is_written_loses_nothing(whole: Fitted, tmp_pat
 def test_a_run_that_was_killed_before_its_report_gets_it(whole: Fitted, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole.record.path, run)
-    (run / "checkpoints").mkdir()
-    assert residua.resume(run).report.is_file()
-    assert not (run / "checkpoints").exists()
+    left = [run / "checkpoints", run / ".report.html.abc.partial", run / "figures" / ".loss.svg.abc.partial"]
+    left[0].mkdir()
+    left[2].parent.mkdir()
+    for partial in left[1:]:
+        partial.touch()
+    assert residua.resume(run, epochs=EPOCHS).report.is_file()
+    assert not any(path.exists() for path in left)
     assert_same(run, whole)
     with pytest.raises(BadRun, match="is finished"):
         residua.resume(run)
+    Record(run).report.unlink()
+    with pytest.raises(BadRun, match="is finished; see .*, or start from its weights"):
+        residua.resume(run, epochs=EPOCHS + 1)
+    assert Record(run).report.is_file(), "a finished run is not made longer, but its report is drawn"
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(whole: Fitted, tmp_path: Path) -> None:
@@ -246,7 +272,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(whole: Fitted, tmp_path: Path
     run = tmp_path / "run"
     process = child(run)
     wait_for(run, 20, process)
-    with pytest.raises(BadRun, match="another process is training"):
+    with pytest.raises(BadRun, match="another process is at work on"):
         fitting.resume(Record(run))
     step = taken(run)
     wait_for(run, step + 5, process)

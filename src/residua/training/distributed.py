@@ -262,9 +262,19 @@ def noticing_losses(team: Team, says: Callable[[], str]) -> Iterator[None]:
         raise ProcessLost(line if team.leads else f"process {team.rank}: {line}") from error
 
 
-def depends_on_shares(network: nn.Module, *, synchronised: bool) -> str:
-    """Returns what makes a step depend on how its batch is shared among processes; empty where nothing does."""
-    kinds = {"batch norm": () if synchronised else (_BatchNorm,), "dropout": (_DropoutNd, DropoutShortcut)}
+def depends_on_shares(network: nn.Module, *, synchronised: bool, uneven: bool) -> str:
+    """Returns what makes a step depend on how its batch is shared among processes; empty where nothing does.
+
+    Args:
+        network: The network that trains.
+        synchronised: Whether its batch norms use whole batches' statistics.
+        uneven: Whether the processes' micro-batches differ in size, for each draws which blocks it drops.
+    """
+    kinds = {
+        "batch norm": () if synchronised else (_BatchNorm,),
+        "dropout": (_DropoutNd, DropoutShortcut),
+        "stochastic depth in uneven micro-batches": (StochasticDepth,) if uneven else (),
+    }
     return next((name for name, kind in kinds.items() if any(isinstance(m, kind) for m in network.modules())), "")
 
 

@@ -64,14 +64,14 @@ def fit(decided: Plan, *, out: Path | None = None, observers: Sequence[Observer]
     expected = estimate(sitting.plan, sitting.course, sitting.state, per_step=sitting.seconds_per_step)
     sitting = sitting.saying(expected.says)
     made = team.lead(lambda: record.create(Path(decided.asked.source).name, sitting.plan.network_name, out))
-    with _held(made, team):
+    with held(made, team):
         team.lead(lambda: _write_beginning(made, sitting.plan, expected, team.ranks))
         return _run(sitting, made)
 
 
 @contextlib.contextmanager
-def _held(run: Record, team: Team) -> Iterator[None]:
-    """Keeps other commands from going on with a run while this one trains it.
+def held(run: Record, team: Team) -> Iterator[None]:
+    """Keeps other commands from going on with a run while this one trains it or draws its report.
 
     Raises:
         BadRun: If another one does.
@@ -80,7 +80,7 @@ def _held(run: Record, team: Team) -> Iterator[None]:
 
         def hold() -> None:
             if not stack.enter_context(files.alone_in(run.path)):
-                raise BadRun(f"another process is training {run.path}; wait for its end, or end it first")
+                raise BadRun(f"another process is at work on {run.path}; wait for its end, or end it first")
 
         team.lead(hold)
         yield
@@ -157,7 +157,7 @@ def resume(
         BadSetting: If the epochs are fewer than it was begun with, or another number of processes would change the
             result and was not accepted.
     """
-    with _held(run, team):
+    with held(run, team):
         if team.lead(lambda: run.status) == "finished":
             way_on = f"see {run.report}, or start from its weights with `--weights {run.path}`"
             raise team.agreed(BadRun(f"{run.path} is finished; {way_on}"))

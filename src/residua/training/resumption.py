@@ -57,9 +57,12 @@ def moved(run: Record, sitting: Sitting, *, accepted: bool) -> dict[str, Any] | 
     Raises:
         BadSetting: If that would change its result and was not accepted.
     """
-    before, now = run.read("run").get("processes", 1), sitting.course.team.ranks
-    mixes = "mixing of images" if sitting.course.mix != MixSpec() else ""
-    why = mixes or depends_on_shares(sitting.network, synchronised=sitting.course.recipe.synchronised_norm)
+    course = sitting.course
+    before, now = run.read("run").get("processes", 1), course.team.ranks
+    mixes = "mixing of images" if course.mix != MixSpec() else ""
+    parts = course.recipe.micro_batches
+    uneven = parts > 1 and any(course.batch_size % (parts * processes) for processes in (before, now))
+    why = mixes or depends_on_shares(sitting.network, synchronised=course.recipe.synchronised_norm, uneven=uneven)
     if before != now and why and not accepted:
         raise BadSetting(
             f"{run.path} was begun with --processes {before} and this is {now}: its {why} sees each process's share of "
