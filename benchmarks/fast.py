@@ -31,16 +31,18 @@ COMMANDS = {
 }
 """The epochs that ten and five minutes hold on two quiet cores."""
 HALF = "train cifar10 --recipe fast --network fast-resnet8 --epochs 5"
+PUBLISHED = {"network.initialization": "identity", "averaging.kind": "none"}
+"""What the recipe was when its ingredients were chosen: Jordan's convolutions, and not yet his lookahead."""
 WITHOUT = {
-    "nothing": "",
-    "whitening": " --set network.stem.whitening=false --set network.stem.kernel=3 --set stem_epochs=none",
-    "identity initialisation": " --set network.initialization=he_fan_out",
-    "faster norm shifts": " --set optimizer.norm_bias_scale=1",
-    "Muon": " --set optimizer.kind=sgd --set optimizer.filter_scale=10",
-    "alternating flip": " --set flip=random",
-    "lookahead put in": " --set averaging.kind=lookahead --set averaging.every=5 --set averaging.decay=0.774",
+    "nothing": {},
+    "whitening": {"network.stem.whitening": "false", "network.stem.kernel": "3", "stem_epochs": "none"},
+    "identity initialisation": {"network.initialization": "he_fan_out"},
+    "faster norm shifts": {"optimizer.norm_bias_scale": "1"},
+    "Muon": {"optimizer.kind": "sgd", "optimizer.filter_scale": "10"},
+    "alternating flip": {"flip": "random"},
+    "lookahead put in": {"averaging.kind": "lookahead", "averaging.every": "5", "averaging.decay": "0.774"},
 }
-"""What is changed at half of the epochs: each ingredient left out by a setting, or put in."""
+"""What is changed at half of the epochs: each ingredient left out by settings, or put in."""
 
 
 def matrix_rate() -> float:
@@ -52,6 +54,11 @@ def matrix_rate() -> float:
         torch.mm(matrix, matrix)
         rates.append(2 * 2048**3 / (time.perf_counter() - began) / 1e9)
     return sorted(rates)[2]
+
+
+def with_settings(command: str, settings: Mapping[str, str]) -> str:
+    """Returns a command with ``--set name=value`` for each setting."""
+    return command + "".join(f" --set {name}={value}" for name, value in settings.items())
 
 
 def train(title: str, command: str, seed: int, threads: int) -> dict[str, Any]:
@@ -124,7 +131,7 @@ def summed_up(command: str, runs: list[dict[str, Any]]) -> dict[str, object]:
 def main() -> None:
     what, seeds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 5
     if what == "ingredients":
-        commands = {title: HALF + off for title, off in WITHOUT.items()}
+        commands = {title: with_settings(HALF, PUBLISHED | off) for title, off in WITHOUT.items()}
         found: dict[str, object] = {"without": measure("fast_ingredients", commands, seeds, at_once=machine.cores())}
     else:
         found = measure(f"fast_{what}", {what: COMMANDS[what]}, seeds)[what]

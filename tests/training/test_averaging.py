@@ -1,10 +1,17 @@
 """Averages of the weights: the moving average, and lookahead."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
+from tests.training.conftest import TINY
 from torch import nn
 
 from residua.training.averaging import Averaging, averaged, begun, update
+from residua.training.fit import fit
+from residua.training.plan import plan
+from residua.training.spec import TrainSpec
 
 
 def walk(spec: Averaging, values: list[float]) -> tuple[dict, nn.Linear, list[float]]:
@@ -39,6 +46,15 @@ def test_lookahead_steps_back_every_so_many_steps_and_the_more_the_later():
     fourth = 0.5 * second + 0.5 * 8.0
     assert seen == pytest.approx([0.0, second, second, fourth])
     assert network.weight.item() == pytest.approx(fourth)
+
+
+def test_a_run_too_short_for_lookahead_is_trained_all_the_same(tmp_path: Path):
+    """What is kept are the weights after the last step, also where that was no step back."""
+    digits = TrainSpec(network=TINY, epochs=1, settings=("precision=float32", "choose=last", "batch_size=64"))
+    looking = replace(digits, settings=(*digits.settings, "averaging.kind=lookahead", "averaging.every=1000"))
+    kept = [fit(plan(asked), out=tmp_path / name).network for name, asked in (("a", digits), ("b", looking))]
+    for ours, plain in zip(*(network.state_dict().values() for network in kept), strict=True):
+        assert torch.equal(ours, plain)
 
 
 def test_running_statistics_are_averaged_and_counters_copied():

@@ -23,7 +23,8 @@ class Averaging:
 
     kind: Literal["none", "ema", "lookahead"] = "none"
     """``ema``: v is evaluated and kept, w learns on without it; ``lookahead``: w becomes v whenever v is updated
-    (Zhang et al. 2019), v holding on to its past the more the nearer the end (Jordan 2024, §3.5)."""
+    (Zhang et al. 2019), v holding on to its past the more the nearer the end (Jordan 2024, §3.5), and is what is
+    evaluated and kept: steps after the last update count, and a run too short for one is trained all the same."""
     decay: float = 0.999
     """What v keeps of itself in an update: min(decay, (1 + t)/(10 + t)) in the t-th one of ``ema``; for ``lookahead``
     at step t decay · (t/T)³."""
@@ -34,6 +35,10 @@ class Averaging:
         check_choices(self)
         check(0 <= self.decay < 1, "averaging.decay", self.decay, "0 up to but not 1")
         check(self.every >= 1, "averaging.every", self.every, "1 step or above")
+
+    def result(self, average: Weights | None) -> Weights | None:
+        """Returns what is evaluated and kept in place of w; None for w itself."""
+        return average if self.kind == "ema" else None
 
     def kept(self, step: int, steps: int) -> float:
         """Returns what v keeps of itself after ``step`` of ``steps`` steps."""

@@ -81,7 +81,7 @@ class Recipe:
     """Epochs after which the stem learns no more, for speed (Jordan 2024, §3.1: a whitening stem's bias, 3); None
     lets it learn throughout."""
     averaging: Averaging = field(default_factory=Averaging)
-    """What is made of the weights of many steps; an average is what is evaluated and kept."""
+    """What is made of the weights of many steps."""
     micro_batches: int = 1
     """Parts in which a step's images are computed one after another, for less memory: the same step, but that batch
     norms see one part at a time."""

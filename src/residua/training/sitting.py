@@ -233,7 +233,7 @@ class Sitting:
         """Evaluates on validation, writes the epoch's line, and moves on to the next epoch."""
         validation = self.course.dataset.validation
         began = time.perf_counter()
-        with averaging.averaged(self.network, self.state.average):
+        with averaging.averaged(self.network, self.course.recipe.averaging.result(self.state.average)):
             self._judge_epoch(made, began, None if validation is None else self._outcome(validation))
 
     def _judge_epoch(self, made: Record, began: float, outcome: Outcome | None) -> None:
