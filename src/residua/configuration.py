@@ -90,6 +90,14 @@ def check(condition: bool, name: str, value: Any, allowed: str) -> None:
         raise BadSetting(f"{name} is {value!r}; allowed: {allowed}")
 
 
+def check_unicode(name: str, path: str) -> None:
+    """Raises `BadSetting` for a path that could be written into no file of a run: bytes that are no UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise BadSetting(f"{name} is {path!a}, a name that is no UTF-8; rename it") from None
+
+
 def _once_each(settings: Iterable[str], where: str) -> dict[str, str]:
     """Returns the text of each name.
 

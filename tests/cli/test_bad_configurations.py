@@ -76,7 +76,6 @@ VALUES = [
     ("batch_size=100000", "batch_size is 100,000, and the training part has 1,302 images; give 1,302 at most"),
     ("epochs=0", "epochs is 0"),
     ("validation_fraction=1", "validation_fraction"),
-    ("validation_fraction=0", "choose is 'best'"),
     ("choose=first", "choose"),
     ("crop_padding=-1", "crop_padding is -1"),
     ("crop_padding=8", "crop_padding is 8"),
@@ -139,6 +138,12 @@ OPTIONS = [
     (settings("network.shortcut=none", "network.shortcut=padded"), "network.shortcut is set to none and to padded"),
     (("--epochs", "3", *settings("epochs=4")), "--epochs is 3 and --set epochs=4"),
     (("--minutes", "3", *settings("epochs=4")), "give one of them"),
+    (settings("validation_fraction=0", "choose=best"), "choose is 'best'"),
+    (settings("data.validation_fraction=0", "patience=1"), "patience is 1"),
+    (settings("validation_fraction=0.3", "data.validation_fraction=0.1"), "is set to 0.3 and to 0.1"),
+    (("--image-size", "8", *settings("data.image_size=12")), "--image-size is 8 and --set data.image_size=12"),
+    (("--fit", "pad", *settings("data.fit=squash")), "--fit is pad and --set data.fit=squash"),
+    (("--network", "resnet8", "--epochs", "1", "--out", "caf\udce9"), "a name that is no UTF-8; rename it"),
     (settings("compile=true", "checkpoint_activations=true"), "false where compile is true"),
 ]
 
@@ -150,6 +155,10 @@ def test_options_that_cannot_be_are_refused(refusal, options: tuple[str, ...], s
 
 def test_a_source_that_is_not_there_is_refused(refusal):
     assert "did you mean 'digits'" in refusal("train", "digist")
+
+
+def test_a_source_that_no_file_could_name_is_refused(refusal):
+    assert "a name that is no UTF-8; rename it" in refusal("train", "caf\udce9")
 
 
 def test_a_batch_larger_than_the_training_part_is_refused_with_the_largest(refusal):

@@ -120,6 +120,11 @@ def test_names_are_in_composed_unicode(tree: Tree):
     assert names(tree("cafe\u0301/1.png", "b/2.png")) == ["b/2.png", "caf\u00e9/1.png"]
 
 
+def test_two_files_of_one_name_are_refused(tree: Tree):
+    with pytest.raises(BadData, match="pics has two files that are both shown as caf\u00e9/1.png; rename one of them"):
+        listing(tree("cafe\u0301/1.png", "caf\u00e9/1.png", "b/2.png"))
+
+
 def test_names_that_are_no_unicode_can_be_written(tree: Tree):
     root = tree("a/1.png", "b/2.png")
     os.rename(root / "a" / "1.png", os.fsencode(root / "a") + b"/\xff.png")  # noqa: PTH104

@@ -48,10 +48,11 @@ def test_lookahead_steps_back_every_so_many_steps_and_the_more_the_later():
     assert network.weight.item() == pytest.approx(fourth)
 
 
-def test_a_run_too_short_for_lookahead_is_trained_all_the_same(tmp_path: Path):
-    """What is kept are the weights after the last step, also where that was no step back."""
+@pytest.mark.parametrize("kind", ["ema", "lookahead"])
+def test_a_run_too_short_for_an_average_is_trained_all_the_same(tmp_path: Path, kind: str):
+    """What is kept are then the weights after the last step."""
     digits = TrainSpec(network=TINY, epochs=1, settings=("precision=float32", "choose=last", "batch_size=64"))
-    looking = replace(digits, settings=(*digits.settings, "averaging.kind=lookahead", "averaging.every=1000"))
+    looking = replace(digits, settings=(*digits.settings, f"averaging.kind={kind}", "averaging.every=1000"))
     kept = [fit(plan(asked), out=tmp_path / name).network for name, asked in (("a", digits), ("b", looking))]
     for ours, plain in zip(*(network.state_dict().values() for network in kept), strict=True):
         assert torch.equal(ours, plain)

@@ -144,20 +144,25 @@ def test_balanced_classes_count_alike(stripes: Dataset):
     assert float(found[labels].mean()) == pytest.approx(1.0)
 
 
-def test_class_weights_multiply_each_examples_loss(stripes: Dataset):
-    """A step's loss is Σ w(yᵢ)·ℓᵢ / n over its n images; torch's weighted mean divides by Σ w(yᵢ) instead."""
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_class_weights_multiply_each_examples_loss(stripes: Dataset, smoothing: float):
+    """A step's loss is Σ w(yᵢ)·ℓᵢ / n over its n images; torch's weighted mean divides by Σ w(yᵢ) instead.
+
+    Of smoothed labels too: torch's weights would count their spread share by the other classes.
+    """
     labels = torch.tensor([0] * 30 + [1] * 10)
     skewed = replace(stripes, parts=(replace(stripes.train, labels=labels),))
     plain = Optimizer(learning_rate=1.0, momentum=0.0, nesterov=False, weight_decay=0.0)
     constant = Schedule(kind="constant", warmup_fraction=0.0)
-    course, state = begin(skewed, replace(RECIPE, label_smoothing=0.0, optimizer=plain, schedule=constant))
+    course, state = begin(skewed, replace(RECIPE, label_smoothing=smoothing, optimizer=plain, schedule=constant))
     course = replace(course, class_weights=torch.tensor([2 / 3, 2.0]))
     reference = build(NETWORK, seed=0).train()
     plan = BatchPlan(batch_size=16, seed=0, epoch=1)
     batch = next(batches(skewed.train, plan=plan, device=CPU, preprocessing=skewed.preprocessing))
     weights = torch.where(batch.labels == 1, 2.0, 2 / 3)
     assert abs(weights.sum() - 16) > 1
-    losses = -reference(batch.images).log_softmax(1)[torch.arange(16), batch.labels]
+    surprises = -reference(batch.images).log_softmax(1)
+    losses = (1 - smoothing) * surprises[torch.arange(16), batch.labels] + smoothing * surprises.mean(1)
     expected = (weights * losses).sum() / 16
     expected.backward()
     next(take_steps(course, state))

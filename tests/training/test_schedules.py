@@ -36,6 +36,11 @@ def test_constant_warms_up_and_stays():
     assert rates(Schedule(kind="constant", warmup_fraction=0.5), 4) == [0.5, 1, 1, 1]
 
 
+@pytest.mark.parametrize("kind", ["constant", "step", "cosine", "one_cycle"])
+def test_the_only_step_of_a_run_learns(kind):
+    assert [Schedule(kind=kind, warmup_fraction=share).at(0, 1) for share in (0.0, 0.2)] == [1, 1]
+
+
 @given(
     st.sampled_from(["constant", "step", "cosine", "one_cycle"]),
     st.floats(0, 0.9),

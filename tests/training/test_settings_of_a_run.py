@@ -8,12 +8,19 @@ import pytest
 import torch
 from tests.training.conftest import Watcher, fit
 
+from residua.data import sources
+from residua.data.dataset import Dataset
+from residua.data.spec import DataSpec
 from residua.errors import BadSetting
 from residua.networks.network import build
 from residua.networks.spec import NetworkSpec, small_stem, whitening_stem
 from residua.networks.whitening import whiten
+from residua.training import sitting
+from residua.training.command import train_command
 from residua.training.observers import RunStarted, StepEnded
 from residua.training.plan import plan
+from residua.training.recipe import default
+from residua.training.refusals import require_numbers_to_normalise
 from residua.training.spec import TrainSpec
 
 
@@ -78,8 +85,59 @@ def test_the_fast_recipe_takes_its_network_for_small_images_only():
 
 def test_a_micro_batch_of_one_image_is_refused_where_a_norm_sees_one_number():
     shrinking = NetworkSpec(stem=small_stem(4), blocks=(1,) * 4, widths=(4,) * 4, in_channels=1, classes=10)
-    with pytest.raises(BadSetting, match="micro_batches=64 leaves 1 image at once"):
+    with pytest.raises(BadSetting, match="micro_batches=64 leaves 1 image of 64 at once"):
         plan(TrainSpec(network=shrinking, epochs=1, settings=("batch_size=64", "micro_batches=64")))
+
+
+def test_a_process_whose_norm_sees_one_number_is_refused():
+    shrinking = NetworkSpec(stem=small_stem(4), blocks=(1,) * 4, widths=(4,) * 4, in_channels=1, classes=10)
+    decided = plan(TrainSpec(network=shrinking, epochs=1, settings=("batch_size=3",)))
+    with pytest.raises(BadSetting, match="--processes 2 leaves 1 image of 3 at once"):
+        require_numbers_to_normalise(decided.recipe, decided.inspection, processes=2)
+
+
+def test_a_rule_asks_for_no_more_images_a_step_than_there_are():
+    """Nor for the rate of more."""
+
+    def few(spec: DataSpec, progress: None = None) -> Dataset:
+        data = sources.load(spec, progress=progress)
+        return replace(data, parts=(data.train.only(torch.arange(5)), *data.parts[1:]))
+
+    decided = plan(TrainSpec(network="resnet8", epochs=1), load=few)
+    assert decided.recipe.batch_size == 5
+    assert decided.recipe.optimizer.learning_rate == pytest.approx(default().optimizer.learning_rate * 5 / 256)
+
+
+def test_nothing_held_out_means_the_last_epoch_whichever_room_says_so():
+    for setting in ("validation_fraction=0", "data.validation_fraction=0.0"):
+        decided = plan(TrainSpec(network="resnet8", epochs=1, settings=(setting,)))
+        assert (decided.recipe.validation_fraction, decided.recipe.choose) == (0, "last")
+        assert decided.dataset.validation is None
+
+
+def test_a_space_before_a_setting_changes_nothing():
+    decided = plan(TrainSpec(network="resnet8", epochs=1, settings=(" optimizer.learning_rate=0.3",)))
+    assert decided.recipe.optimizer.learning_rate == 0.3
+
+
+@pytest.mark.parametrize("name", ["optimizer.learning_rate", "recipe.optimizer.learning_rate"])
+def test_a_command_with_another_rate_has_no_two(name: str):
+    words = train_command(TrainSpec(settings=(f"{name}=0.3",)), learning_rate=0.05)
+    assert words == ["residua", "train", "digits", "--set", "optimizer.learning_rate=0.05"]
+
+
+def test_a_whitening_stem_knows_all_classes_of_images_in_their_order(monkeypatch: pytest.MonkeyPatch):
+    """A folder's images are sorted by class: the first 200 of a large one are of one class."""
+    monkeypatch.setattr(sitting, "_WHITENED_FROM", 200)
+    network = NetworkSpec(stem=whitening_stem(1), blocks=(1,), widths=(4,), in_channels=1, classes=10)
+    decided = plan(TrainSpec(network=network, epochs=1, settings=("precision=float32",)))
+    train = decided.dataset.train
+    ordered = replace(decided.dataset, parts=(train.only(train.labels.argsort()), *decided.dataset.parts[1:]))
+    begun = sitting.Sitting.begin(replace(decided, dataset=ordered), ())
+    layer = begun.network.stem.get_submodule("convolution")
+    with torch.no_grad():
+        given = layer(ordered.preprocessing.normalise(ordered.train.images)).pow(2).mean((0, 2, 3))
+    assert given.sub(1).abs().max() < 0.3
 
 
 def test_a_whitening_stem_is_set_from_the_training_images(tmp_path: Path):
@@ -90,4 +148,4 @@ def test_a_whitening_stem_is_set_from_the_training_images(tmp_path: Path):
     images = fitted.plan.dataset.train.images[:5000]
     whiten(expected, fitted.plan.dataset.preprocessing.normalise(images))
     found = fitted.network.stem.get_parameter("convolution.weight")
-    assert torch.equal(found, expected.stem.get_parameter("convolution.weight"))
+    torch.testing.assert_close(found, expected.stem.get_parameter("convolution.weight"))

@@ -8,6 +8,7 @@ import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import final
 
@@ -60,7 +61,8 @@ def listing(root: Path) -> Listing:
     """Lists a source's images by part and class.
 
     Raises:
-        BadData: If a folder cannot be read, or the same part stands there under two names.
+        BadData: If a folder cannot be read, or the same part stands there under two names, or two files have one name
+            in composed Unicode.
     """
     parts = _part_folders(root)
     holders: dict[PartName | None, Path] = {**parts} if parts else {None: root}
@@ -76,9 +78,13 @@ def listing(root: Path) -> Listing:
             found, others = _of_class(directory, root, part)
             images += found
             left_out += others
+    images.sort(key=lambda found: found.name)
+    for one, other in pairwise(images):
+        if one.name == other.name:
+            raise BadData(f"{root} has two files that are both shown as {one.name}; rename one of them")
     return Listing(
         root=root,
-        images=tuple(sorted(images, key=lambda found: found.name)),
+        images=tuple(images),
         part_folders=holders,
         class_folders=class_folders,
         left_out=tuple(sorted(left_out)),

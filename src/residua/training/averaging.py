@@ -36,9 +36,9 @@ class Averaging:
         check(0 <= self.decay < 1, "averaging.decay", self.decay, "0 up to but not 1")
         check(self.every >= 1, "averaging.every", self.every, "1 step or above")
 
-    def result(self, average: Weights | None) -> Weights | None:
-        """Returns what is evaluated and kept in place of w; None for w itself."""
-        return average if self.kind == "ema" else None
+    def stands_in(self, steps: int) -> bool:
+        """Says whether v is what is evaluated and kept in place of w after so many steps, the first update done."""
+        return self.kind == "ema" and steps >= self.every
 
     def kept(self, step: int, steps: int) -> float:
         """Returns what v keeps of itself after ``step`` of ``steps`` steps."""

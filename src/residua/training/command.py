@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from residua.training.spec import TrainSpec
+from residua.training.spec import TrainSpec, name_of
 
 
 def train_command(asked: TrainSpec, *, learning_rate: float | None = None) -> list[str]:
@@ -16,5 +16,5 @@ def train_command(asked: TrainSpec, *, learning_rate: float | None = None) -> li
         said = isinstance(value, (str, int, float)) and value != field.default and field.name != "source"
         words += [f"--{field.name.replace('_', '-')}", f"{value}"] if said else []
     anew = [] if learning_rate is None else [f"optimizer.learning_rate={learning_rate:g}"]
-    kept = [one for one in asked.settings if not anew or not one.startswith("optimizer.learning_rate")]
+    kept = [one for one in asked.settings if not anew or name_of(one) != "optimizer.learning_rate"]
     return [*words, *(word for setting in (*kept, *anew) for word in ("--set", setting))]

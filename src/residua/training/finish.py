@@ -24,7 +24,7 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
     ``run.json`` says "finished" only when everything else is on the disk. ``network`` is left with the
     chosen weights, in evaluation mode, on the processor.
     """
-    kept = state.best_weights or plan.recipe.averaging.result(state.average)
+    kept = state.best_weights or state.result(plan.recipe.averaging)
     if kept is not None:
         network.load_state_dict(kept)
     network.eval()

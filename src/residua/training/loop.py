@@ -194,12 +194,17 @@ def _backward(course: Course, state: State, batch: Batch) -> tuple[Tensor, Tenso
 
 
 def _loss(course: Course, logits: Tensor, labels: Tensor) -> Tensor:
-    """Returns the cross-entropy, mean over the examples; class weights have mean 1 over the training part."""
+    """Returns the cross-entropy, mean over the examples; class weights have mean 1 over the training part.
+
+    An example's whole loss counts by its own class. torch's ``weight`` would count the smoothed part of the target by
+    the other classes' weights, so that a rare class draws everything to itself.
+    """
     smoothing, weights = course.recipe.label_smoothing, course.class_weights
     if weights is None:
         return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-    total = functional.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing, reduction="sum")
-    return total / len(labels)
+    return (
+        weights[labels] * functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+    ).mean()
 
 
 def balanced(dataset: Dataset) -> Tensor:

@@ -37,6 +37,8 @@ from residua.training.transfer import Start
 
 _FEW_IMAGES_A_CLASS = 500
 _FINE_TUNED_SIDE = 96
+_OF_BOTH = ("validation_fraction", "per_pixel_mean")
+"""Settings of the data that the recipe decides, with or without ``data.`` before them."""
 _TOLD_OF_PUBLISHED = "fine-tunes weights that were trained on ImageNet; --weights none trains from nothing"
 
 
@@ -179,12 +181,19 @@ def _reason(asked: TrainSpec, base: Recipe, chosen: Choice) -> str:
 
 
 def _by_room(settings: tuple[str, ...]) -> dict[str, list[str]]:
-    """Sorts ``name=value`` settings into those of the network, the data and the recipe; drops the room's name."""
+    """Sorts ``name=value`` settings into those of the network, the data and the recipe; drops the room's name.
+
+    What the data has from the recipe is the recipe's. Where nothing is held out, the last epoch is chosen.
+    """
     sorted_ = {"network": [], "data": [], "recipe": []}
-    for setting in settings:
+    for setting in map(str.strip, settings):
         room, dot, rest = setting.partition(".")
         known = dot and room in sorted_
-        sorted_[room if known else "recipe"].append(rest if known else setting)
+        name = name_of(rest if known else setting)
+        sorted_["recipe" if name in _OF_BOTH or not known else room].append(rest if known else setting)
+    said = {name_of(setting): setting.partition("=")[2].strip() for setting in sorted_["recipe"]}
+    if said.get("validation_fraction", "1").strip("0.") == "" and "choose" not in said:
+        sorted_["recipe"].append("choose=last")
     return sorted_
 
 
@@ -331,9 +340,10 @@ def _with_batch_size(base: Recipe, chosen: Choice, settings: list[str], images: 
                 f"give {images:,} at most"
             )
         return replace(base, batch_size=min(base.batch_size, images))
-    set_by_user = any(setting.startswith("optimizer.learning_rate") for setting in settings)
-    rate = base.optimizer.learning_rate * (1.0 if set_by_user else chosen.batch_size / 256)
-    return replace(base, batch_size=chosen.batch_size, optimizer=replace(base.optimizer, learning_rate=rate))
+    set_by_user = any(name_of(setting) == "optimizer.learning_rate" for setting in settings)
+    batch_size = min(chosen.batch_size, images)
+    rate = base.optimizer.learning_rate * (1.0 if set_by_user else batch_size / 256)
+    return replace(base, batch_size=batch_size, optimizer=replace(base.optimizer, learning_rate=rate))
 
 
 def _augment(base: Recipe, dataset: Dataset) -> AugmentSpec:

@@ -194,8 +194,8 @@ def fast() -> Recipe:
 
     Made for ``fast-resnet8``, which it takes where no network is named. Muon on the convolutions, a high rate on
     norms' shifts, lookahead, rates that fall linearly from the first step, label smoothing 0.2, crops by 2 pixels,
-    alternating flips; the stem learns for three epochs. Trains on all training images; the last epoch is the result, whose
-    accuracy is given for one view and for six. Measured: docs/results/fast_cifar10.json.
+    alternating flips; the stem learns for three epochs. Trains on all training images; the last epoch is the result,
+    whose accuracy is given for one view and for six. Measured: docs/results/fast_cifar10.json.
     """
     return Recipe(
         name="fast",

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from residua import files
+from residua import configuration, files
 from residua.errors import BadRun, BadSetting, NotSaved
 
 DEFAULT_ROOT = Path("runs")
@@ -113,8 +113,9 @@ def create(source: str, network: str, out: Path | None) -> Record:
     """Makes a new, empty run directory: ``out``, or the next free ``runs/SOURCE-NETWORK-NUMBER``.
 
     Raises:
-        BadSetting: If ``out`` exists and is not an empty folder, or cannot be made.
+        BadSetting: If ``out`` exists and is not an empty folder, or cannot be made, or its path is no UTF-8.
     """
+    configuration.check_unicode("--out", str((out or DEFAULT_ROOT).absolute()))
     if out is not None:
         return Record(_make(out))
     stem = stem_of(source, network)

@@ -28,6 +28,11 @@ def require_agreement(asked: TrainSpec, settings: dict[str, list[str]]) -> None:
         raise BadSetting(f"--epochs is {asked.epochs} and --set epochs={epochs}; give one of them")
     if epochs is not None and asked.minutes is not None:
         raise BadSetting("--minutes and --set epochs both say how long to train; give one of them")
+    for name in ("image_size", "fit", "group", "data_root"):
+        option, usual = getattr(asked, name), getattr(TrainSpec(), name)
+        said = given["data"].get(name, str(option))
+        if option != usual and said != str(option):
+            raise BadSetting(f"--{name.replace('_', '-')} is {option} and --set data.{name}={said}; give one of them")
     if "name" in given["recipe"]:
         raise BadSetting(f"name is the recipe's own; for another recipe say --recipe {given['recipe']['name']}")
     if "source" in given["data"]:
@@ -63,18 +68,18 @@ def require_fit(asked: TrainSpec, spec: NetworkSpec, dataset: Dataset) -> None:
     spec.require_fit((dataset.preprocessing.channels, height, width))
 
 
-def require_numbers_to_normalise(base: Recipe, inspection: Inspection) -> None:
+def require_numbers_to_normalise(base: Recipe, inspection: Inspection, *, processes: int = 1) -> None:
     """Refuses a step in which a batch norm would see one number a channel, whose variance is 0.
 
     Raises:
         BadSetting: With the ways out.
     """
     norms = [row.shape for row in inspection.layers if row.kind == "batch norm"]
-    at_once = (base.batch_size or 2) // min(base.micro_batches, base.batch_size or 2)
-    if at_once == 1 and any(height * width == 1 for _, height, width in norms):
-        said = (
-            "batch_size is 1" if base.batch_size == 1 else f"micro_batches={base.micro_batches} leaves 1 image at once"
-        )
+    batch = base.batch_size or 2 * processes
+    share = batch // processes
+    if share // min(base.micro_batches, share) == 1 and any(height * width == 1 for _, height, width in norms):
+        by = f"micro_batches={base.micro_batches}" if share > 1 else f"--processes {processes}"
+        said = "batch_size is 1" if batch == 1 else f"{by} leaves 1 image of {batch} at once"
         raise BadSetting(
             f"{said}, and the last maps have 1×1 pixels: batch norm needs two numbers a channel; "
             "give 2 or above, or --set network.norm=group"

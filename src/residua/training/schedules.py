@@ -43,7 +43,9 @@ class Schedule:
         )
 
     def at(self, step: int, steps: int) -> float:
-        """Returns the factor of the learning rate at ``step`` (from 0) of ``steps``."""
+        """Returns the factor of the learning rate at ``step`` (from 0) of ``steps``; 1 for the only step of a run."""
+        if steps == 1:
+            return 1.0
         warmup = self.warmup_fraction * steps
         if step + 1 < warmup:
             return (step + 1) / warmup

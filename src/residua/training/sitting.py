@@ -91,11 +91,12 @@ class Sitting:
         network.to(plan.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         dataset = plan.dataset.to(plan.device)
         if plan.start is None and plan.specification.stem.whitening:
-            whiten(network, plan.dataset.preprocessing.normalise(dataset.train.take(slice(_WHITENED_FROM))))
+            whiten(network, dataset.drawn(dataset.train, _WHITENED_FROM, seed=plan.asked.seed)[0])
         batch_size = min(plan.recipe.batch_size or len(dataset.train), len(dataset.train))
         if batch_size < team.ranks:
             refused = f"a batch of {batch_size} images is too small for {team.ranks} processes; use fewer"
             raise team.agreed(BadSetting(refused))
+        team.together(lambda: refusals.require_numbers_to_normalise(plan.recipe, plan.inspection, processes=team.ranks))
         team.together(lambda: refusals.require_compiler(plan.recipe, plan.device))
         team.together(lambda: refusals.require_gpus_for_synchronised_norm(plan.recipe, plan.device))
         course = Course(
@@ -233,7 +234,7 @@ class Sitting:
         """Evaluates on validation, writes the epoch's line, and moves on to the next epoch."""
         validation = self.course.dataset.validation
         began = time.perf_counter()
-        with averaging.averaged(self.network, self.course.recipe.averaging.result(self.state.average)):
+        with averaging.averaged(self.network, self.state.result(self.course.recipe.averaging)):
             self._judge_epoch(made, began, None if validation is None else self._outcome(validation))
 
     def _judge_epoch(self, made: Record, began: float, outcome: Outcome | None) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Literal, final
 
 from residua import configuration
@@ -72,6 +73,8 @@ class TrainSpec:
         configuration.check(
             self.image_size is None or self.image_size >= 1, "--image-size", self.image_size, "1 or above"
         )
+        for name, path in {"source": self.source, "--weights": self.weights, "--data-root": self.data_root}.items():
+            configuration.check_unicode(name, str(Path(path or "").absolute()))
         if self.deepen is not None and self.weights is None:
             raise BadSetting("deepen adds blocks to a trained network; name its run as weights")
         if self.epochs and self.minutes:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from residua.machine import Precision
-from residua.training.averaging import Weights
+from residua.training.averaging import Averaging, Weights
 from residua.training.observers import EpochEnded
 
 
@@ -65,6 +65,10 @@ class State:
     """Of the loss, for float16; does nothing in other arithmetic."""
     best_accuracy: float = 0.0
     """On the validation part, so far."""
+
+    def result(self, averaging: Averaging) -> Weights | None:
+        """Returns the average where that is what is evaluated and kept; None for the network's own weights."""
+        return self.average if averaging.stands_in(self.position.total_steps) else None
 
     def begin_next_epoch(self) -> None:
         """Moves on to the next epoch; the counts of the whole run go on."""
