@@ -30,13 +30,17 @@ def from_json(cls: type[Configuration], values: Mapping[str, Any], where: str = 
         where: The dotted name of this configuration inside another, for messages.
 
     Raises:
-        BadSetting: If a key is unknown or a value does not fit its field.
+        BadSetting: If a key is unknown or missing, or a value does not fit its field.
     """
     hints = get_type_hints(cls)
     known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             raise BadSetting(unknown("setting", f"{where}{key}", [f"{where}{name}" for name in known]))
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        optional = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        if not optional and field.name not in values:
+            raise BadSetting(f"{where}{field.name} is missing from {cls.__name__}")
     return cls(**{key: _fit(hints[key], value, f"{where}{key}") for key, value in values.items()})
 
 
@@ -136,7 +140,7 @@ def _parse(text: str) -> Any:
         return [_parse(part.strip()) for part in text.split(",") if part.strip()]
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, or a number or a list longer than Python reads
         return text
 
 

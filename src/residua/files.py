@@ -65,18 +65,32 @@ def write_json(path: Path, value: Any) -> None:
     write(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Reads a JSON file of a run.
+class Kept(dict[str, Any]):
+    """A JSON object of a run; asking for what it lacks raises `BadRun`, for then its file is damaged."""
+
+    def __init__(self, values: dict[str, Any], path: Path) -> None:
+        super().__init__(values)
+        self._path = path
+
+    def __missing__(self, name: str) -> None:
+        raise BadRun(f"{self._path} is damaged (it lacks {name!r}); restore the file, or train again")
+
+
+def read_json(path: Path) -> Kept:
+    """Reads the JSON object that a file of a run holds.
 
     Raises:
-        BadRun: If the file is missing or no JSON.
+        BadRun: If the file is missing or holds none.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"), object_hook=lambda values: Kept(values, path))
     except FileNotFoundError:
         raise BadRun(f"{path} is missing; is {path.parent} a finished run?") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadRun(f"{path} is damaged ({error}); train again, or restore the file") from None
+    if not isinstance(found, Kept):
+        raise BadRun(f"{path} is damaged (no JSON object); restore the file, or train again")
+    return found
 
 
 def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -85,12 +99,13 @@ def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Reads one JSON object a line; a last line cut short by a kill is left out."""
+    """Reads one JSON object a line; a line that is none is left out, as the last may be, cut short by a kill."""
     rows = []
-    for line in path.read_text(encoding="utf-8").split("\n"):  # a file's name may hold other ends of lines
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for line in text.split("\n"):  # a file's name may hold other ends of lines
         with contextlib.suppress(json.JSONDecodeError):
-            rows.append(json.loads(line))
-    return rows
+            rows.append(json.loads(line, object_hook=lambda values: Kept(values, path)))
+    return [row for row in rows if isinstance(row, Kept)]
 
 
 def matches(path: Path, checksum: str) -> bool:

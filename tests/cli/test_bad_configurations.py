@@ -85,6 +85,8 @@ VALUES = [
     ("precision=float64", "precision"),
     ("checkpoint_seconds=-1", "checkpoint_seconds"),
     ("learning_rate=0.1", "did you mean 'optimizer.learning_rate'"),
+    ("optimizer.learning_rate=1" + 5000 * "0", "optimizer.learning_rate takes a number"),
+    ("stem_epochs=" + 20_000 * "[", "stem_epochs takes"),
     ("optimizer.learning_rate=1" + 400 * "0", "takes a finite number"),
     ("data.split_sed=1", "did you mean 'data.split_seed'"),
     ("data.test_fraction=1.5", "test_fraction is 1.5"),
@@ -110,6 +112,7 @@ OPTIONS = [
     (("--minutes", "0"), "--minutes is 0"),
     (("--minutes", "nan"), "--minutes is nan"),
     (("--minutes", "inf"), "--minutes is inf"),
+    (("--minutes", "1e300"), "--minutes is 1e+300; allowed: above 0, up to a year"),
     (("--epochs", "2", "--minutes", "2"), "give one of them"),
     (("--network", "resnet19"), "did you mean"),
     (("--network", "resnet18"), "--image-size 96"),
@@ -122,6 +125,7 @@ OPTIONS = [
     (("--device", "cuda:9"), "cuda:9 is not on this machine"),
     (("--device", "mps"), "mps"),
     (("--weights", "nowhere.pt"), "nowhere.pt"),
+    (("--processes", "1000000"), "1000000 is not in the range"),
     (("--seed", "-1"), "--seed is -1"),
     (("--seed", str(2**63)), "--seed is 9223372036854775808"),
     (("--image-size", "4", "--network", "resnet20", *settings("batch_size=1")), "batch norm needs two numbers"),
@@ -144,6 +148,7 @@ OPTIONS = [
     (("--image-size", "8", *settings("data.image_size=12")), "--image-size is 8 and --set data.image_size=12"),
     (("--fit", "pad", *settings("data.fit=squash")), "--fit is pad and --set data.fit=squash"),
     (("--network", "resnet8", "--epochs", "1", "--out", "caf\udce9"), "a name that is no UTF-8; rename it"),
+    (("--weights", "~nobody-of-that-name/run"), "a path begins with ~ and the name of no user; write it whole"),
     (settings("compile=true", "checkpoint_activations=true"), "false where compile is true"),
 ]
 

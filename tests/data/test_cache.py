@@ -3,7 +3,7 @@ import shutil
 import signal
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +196,13 @@ def test_a_file_that_another_took_the_place_of_has_another_key(paths: list[Path]
     assert key(paths) != first
 
 
+def test_a_link_to_a_folder_finds_what_was_decoded_there(paths: list[Path], tmp_path: Path):
+    """A run keeps the whole path of its source: what was given with a link or ``..`` is not decoded twice."""
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+    assert key([link / path.name for path in paths]) == key(paths)
+
+
 def laid(where: Path, name: str, *, size: int, age: float) -> Path:
     where.mkdir(exist_ok=True)
     path = where / name
@@ -254,12 +261,18 @@ def test_what_a_build_holds_already_is_not_needed_again(tmp_path: Path, monkeypa
     assert "finds no room" in str(cache.no_room(tmp_path / "c", 1000, 10_000, key="b" * 64))
 
 
-@pytest.mark.parametrize("content", [b"", b"no array", None], ids=["empty", "overwritten", "cut short"])
-def test_a_set_that_something_else_damaged_is_built_anew(paths: list[Path], tmp_path: Path, content: bytes | None):
+@pytest.mark.parametrize(
+    "damaged",
+    [lambda _: b"", lambda _: b"no array", lambda whole: whole[:-100], lambda whole: 2 * whole],
+    ids=["empty", "overwritten", "cut short", "written twice"],
+)
+def test_a_set_that_something_else_damaged_is_built_anew(
+    paths: list[Path], tmp_path: Path, damaged: Callable[[bytes], bytes]
+):
     file = tmp_path / "c" / f"{'a' * 64}.npy"
     cache.build(file, paths, TARGET)
     whole = file.read_bytes()
-    file.write_bytes(whole[:-100] if content is None else content)
+    file.write_bytes(damaged(whole))
     assert cache.opened(file) is None
     cache.build(file, paths, TARGET)
     assert file.read_bytes() == whole

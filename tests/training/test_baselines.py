@@ -24,3 +24,11 @@ def test_stored_images_give_the_same_baselines_and_are_read_few_at_a_time(
     assert expected["logistic_regression"]["accuracy"] > 0.9
     assert baselines(replace(stripes, parts=(twin,)), twin) == expected
     assert max(read_at_once) == 128
+
+
+def test_a_sample_of_one_class_answers_with_that_class(stripes: Dataset):
+    """Of many images with a few of another class, the 10,000 that the linear model sees may have none of these."""
+    train = many(stripes, 30)
+    train = replace(train, labels=torch.zeros(30, dtype=torch.int64))
+    found = baselines(replace(stripes, parts=(train,)), many(stripes, 4))
+    assert found["logistic_regression"]["accuracy"] == 0.5

@@ -39,11 +39,6 @@ def test_a_recipe_that_cannot_be_is_refused(wrong: dict):
         Recipe(name="mine", **wrong)
 
 
-def test_best_needs_a_validation_part():
-    with pytest.raises(BadSetting, match="choose is 'best'"):
-        Recipe(name="mine", validation_fraction=0.0)
-
-
 @pytest.mark.parametrize(
     "wrong", [{"learning_rate": 0.0}, {"momentum": 1.0}, {"weight_decay": -1.0}, {"momentum": 0.0}]
 )

@@ -11,7 +11,7 @@ from tests.training.conftest import Watcher, fit
 from residua.data import sources
 from residua.data.dataset import Dataset
 from residua.data.spec import DataSpec
-from residua.errors import BadSetting
+from residua.errors import BadSetting, NonFiniteLoss
 from residua.networks.network import build
 from residua.networks.spec import NetworkSpec, small_stem, whitening_stem
 from residua.networks.whitening import whiten
@@ -20,6 +20,7 @@ from residua.training.command import train_command
 from residua.training.observers import RunStarted, StepEnded
 from residua.training.plan import plan
 from residua.training.recipe import default
+from residua.training.record import Record
 from residua.training.refusals import require_numbers_to_normalise
 from residua.training.spec import TrainSpec
 
@@ -78,9 +79,16 @@ def test_images_that_are_not_mirrored_in_training_are_not_mirrored_in_a_test(tin
     assert "views" not in fitted.record.read("result")["parts"]["test"]
 
 
-def test_the_fast_recipe_takes_its_network_for_small_images_only():
-    decided = plan(TrainSpec(source="digits", recipe="fast", epochs=1))
-    assert decided.network_name.startswith("resnet")
+def test_the_fast_recipe_takes_its_network_and_says_where_it_is_not_made_for_that():
+    with pytest.raises(BadSetting, match="recipe fast is for images of 16 to 63 pixels a side, and these have 8; take"):
+        plan(TrainSpec(source="digits", recipe="fast", epochs=1))
+    decided = plan(TrainSpec(source="digits", recipe="fast", epochs=1, image_size=16))
+    assert decided.network_name == "fast-resnet8"
+    [few] = decided.remarks
+    assert few.startswith("1 steps are few for recipe fast")
+    other = plan(TrainSpec(source="digits", recipe="fast", network="resnet8", epochs=200))
+    [high] = other.remarks
+    assert "made for fast-resnet8, and may be too high here" in high
 
 
 def test_a_micro_batch_of_one_image_is_refused_where_a_norm_sees_one_number():
@@ -113,6 +121,41 @@ def test_nothing_held_out_means_the_last_epoch_whichever_room_says_so():
         decided = plan(TrainSpec(network="resnet8", epochs=1, settings=(setting,)))
         assert (decided.recipe.validation_fraction, decided.recipe.choose) == (0, "last")
         assert decided.dataset.validation is None
+
+
+def test_a_source_with_validation_images_of_its_own_chooses_by_them():
+    """Also where the recipe holds none out; what needs some is refused only where there are none."""
+
+    def own(spec: DataSpec, progress: None = None) -> Dataset:
+        return sources.load(replace(spec, validation_fraction=0.2), progress=progress)
+
+    asked = TrainSpec(network="resnet8", epochs=1, settings=("validation_fraction=0", "patience=2"))
+    decided = plan(asked, load=own)
+    assert (decided.recipe.choose, decided.recipe.patience) == ("best", 2)
+    with pytest.raises(BadSetting, match="patience is 2; allowed: none, where no validation part is held out"):
+        plan(asked)
+
+
+def test_what_a_setting_does_not_change_is_said():
+    unread = ("averaging.decay=0.9", "schedule.factor=0.5", "crop_smallest_area=0.5", "crop_padding=3")
+    decided = plan(TrainSpec(network="resnet8", epochs=1, settings=unread))
+    assert decided.remarks == (
+        "averaging.decay changes nothing here, for averaging.kind is none",
+        "schedule.factor changes nothing here, for schedule.kind is one_cycle",
+        "crop_padding changes nothing here, for crop_smallest_area is set",
+    )
+    read = ("averaging.decay=0.9", "averaging.kind=ema", "schedule.factor=0.5", "schedule.kind=step")
+    assert plan(TrainSpec(network="resnet8", epochs=1, settings=read)).remarks == ()
+
+
+@pytest.mark.parametrize("held_out", [(), ("data.test_fraction=0",)])
+def test_weights_that_the_last_step_made_infinite_are_one_line(tmp_path: Path, held_out: tuple[str, ...]):
+    """A step's loss is read before it changes the weights; without a validation part nothing reads the last ones'."""
+    settings = ("batch_size=1000", "optimizer.learning_rate=1e30", "precision=float32", *held_out)
+    asked = TrainSpec(network="resnet8", recipe="textbook", epochs=1, settings=settings)
+    with pytest.raises(NonFiniteLoss, match=r"is (not finite|nan|inf) after epoch 1; usual remedies"):
+        fit(asked, out=tmp_path / "run")
+    assert Record(tmp_path / "run").status == "failed"
 
 
 def test_a_space_before_a_setting_changes_nothing():

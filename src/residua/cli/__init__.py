@@ -3,6 +3,7 @@
 import errno
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -61,6 +62,9 @@ def cli() -> None:
 
 def main() -> None:
     """Runs the command line: exit code 0 done, 1 some inputs unusable, 2 bad input, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no UTF-8
     try:
         code = cli.main(prog_name="residua", standalone_mode=False)
     except click.ClickException as error:
@@ -79,11 +83,22 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except RuntimeError as error:
+        if "home directory" not in str(error):
+            raise
+        click.echo("error: a path begins with ~ and the name of no user; write it whole", err=True)
+        sys.exit(2)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not full and not error.filename:
             raise
         where = f" for {error.filename}" if error.filename else ""
-        click.echo(f"error: no room{where} ({error.strerror}); free space, then run the command again", err=True)
+        said = (
+            f"no room{where} ({error.strerror}); free space"
+            if full
+            else f"{error.filename}: {error.strerror}; mend that"
+        )
+        click.echo(f"error: {said}, then run the command again", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 

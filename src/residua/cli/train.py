@@ -38,7 +38,7 @@ from residua.training import record
 @click.option("--data-root", metavar="DIR", type=click.Path(path_type=Path), help="Folder of the named sets.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, …")
-@click.option("--processes", type=click.IntRange(min=1), help="Processes that train together on this machine.")
+@click.option("--processes", type=click.IntRange(1, 1024), help="Processes that train together on this machine.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The run directory; new or empty.")
 @click.option("--resume", metavar="RUN", help="Go on with a stopped or killed run; more --epochs lengthen it.")
 @click.option("--accept-processes", is_flag=True, help="With --resume: another number of them may change the result.")

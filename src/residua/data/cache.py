@@ -50,7 +50,7 @@ def key(paths: Sequence[Path], states: Sequence[State], target: Target) -> str:
     """Returns the name of a set of images: 64 hexadecimal digits."""
     digest = hashlib.sha256(repr((_RULES, _versions(), target)).encode())
     for path, state in zip(paths, states, strict=True):
-        digest.update(repr((os.fsencode(path.absolute()), state)).encode())
+        digest.update(repr((os.fsencode(os.path.realpath(path)), state)).encode())
     return digest.hexdigest()
 
 

@@ -56,6 +56,9 @@ class Mapped:
 
     Args:
         path: The file, an array n × h × w × c of uint8.
+
+    Raises:
+        TypeError, ValueError: If it is none, or longer or shorter.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,6 +67,8 @@ class Mapped:
             shape, _, _ = np.lib.format.read_array_header_1_0(file)
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             self._pixels = np.ndarray(shape, np.uint8, self._map, offset=file.tell())
+            if len(self._map) != file.tell() + self._pixels.nbytes or self._pixels.ndim != 4:
+                raise ValueError(f"{path} does not hold what its header says")
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -9,6 +9,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from torch import Tensor
 from torch.nn import functional
 
 from residua.data.dataset import Dataset, Part, Places
@@ -23,7 +24,8 @@ def baselines(dataset: Dataset, part: Part) -> dict[str, Any]:
     """Returns the accuracy on ``part`` of the commonest training class and of a linear model on small pixels.
 
     The linear model is a logistic regression (L2, inverse strength 0.1) on the pixels averaged to at most
-    16×16 and standardised, fitted to the training part, or to the first 10,000 of it in a seeded order.
+    16×16 and standardised, fitted to the training part, or to the first 10,000 of it in a seeded order; where these
+    are of one class, that is its answer.
     """
     counts = torch.bincount(dataset.train.labels, minlength=len(dataset.classes))
     commonest = int(counts.argmax())
@@ -36,6 +38,18 @@ def baselines(dataset: Dataset, part: Part) -> dict[str, Any]:
 
 def _logistic_regression(train: Part, part: Part) -> dict[str, Any]:
     order = torch.randperm(len(train.labels), generator=torch.Generator().manual_seed(0))[:_MOST_IMAGES]
+    labels = train.labels[order].numpy()
+    predicted = _predicted(train, order, part) if len(np.unique(labels)) > 1 else labels[0]
+    side = min(_SIDE, *train.images.shape[-2:])
+    return {
+        "accuracy": float(np.mean(predicted == part.labels.numpy())),
+        "train_images": len(order),
+        "description": f"logistic regression on {side}×{side} pixels",
+    }
+
+
+def _predicted(train: Part, order: Tensor, part: Part) -> np.ndarray:
+    """Returns what a model of some training images says of each image of a part."""
     scaler = StandardScaler()
     seen = scaler.fit_transform(_small_pixels(train, order.split(_CHUNK)))
     model = LogisticRegression(C=0.1, max_iter=_ITERATIONS)
@@ -43,13 +57,7 @@ def _logistic_regression(train: Part, part: Part) -> dict[str, Any]:
         warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline that is not quite converged still is one
         model.fit(seen, train.labels[order].numpy())
     runs = [slice(first, first + _CHUNK) for first in range(0, len(part), _CHUNK)]
-    right = model.predict(scaler.transform(_small_pixels(part, runs))) == part.labels.numpy()
-    side = min(_SIDE, *train.images.shape[-2:])
-    return {
-        "accuracy": float(np.mean(right)),
-        "train_images": len(order),
-        "description": f"logistic regression on {side}×{side} pixels",
-    }
+    return np.asarray(model.predict(scaler.transform(_small_pixels(part, runs))))
 
 
 def _small_pixels(part: Part, wanted: Iterable[Places]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from math import isfinite
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from residua.evaluation import Outcome
 from residua.networks.network import ResidualNetwork
 from residua.training.baselines import baselines
 from residua.training.distributed import ALONE, Team
+from residua.training.loop import diverged
 from residua.training.plan import Plan
 from residua.training.record import Record
 from residua.training.state import State
@@ -23,15 +25,24 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
 
     ``run.json`` says "finished" only when everything else is on the disk. ``network`` is left with the
     chosen weights, in evaluation mode, on the processor.
+
+    Raises:
+        NonFiniteLoss: If a weight, or a part's loss, is no finite number.
     """
     kept = state.best_weights or state.result(plan.recipe.averaging)
     if kept is not None:
         network.load_state_dict(kept)
+    for name, weight in network.named_parameters():
+        if not weight.isfinite().all():  # a step's loss is read before it changes the weights: the last one's is not
+            raise team.agreed(diverged(f"the weight {name} is not finite", len(state.history), plan.recipe))
     network.eval()
     look, outcomes, views = plan.dataset.preprocessing, {}, {}
     for part in (plan.dataset.validation, plan.dataset.test):
         if part is not None:
             outcomes[part.name] = team.evaluate(network, part, look, device=plan.device)
+            loss = outcomes[part.name].loss
+            if not isfinite(loss):
+                raise team.agreed(diverged(f"the {part.name} loss is {loss}", len(state.history), plan.recipe))
             views[part.name] = _seen_again(plan, network, part, team)
     network.to(torch.device("cpu"))
     write = made.writing()(_write)

@@ -257,6 +257,15 @@ def _non_finite(loss: float, step: int, where: str, recipe: Recipe) -> str:
     )
 
 
+def diverged(what: str, epoch: int, recipe: Recipe) -> NonFiniteLoss:
+    """Returns what to raise where a weight or the loss of an evaluation is no finite number."""
+    rate = recipe.optimizer.learning_rate
+    return NonFiniteLoss(
+        f"{what} after epoch {epoch}; usual remedies: "
+        f"--set optimizer.learning_rate={rate / 10:g}, --set gradient_clip_norm=1, --set precision=float32"
+    )
+
+
 def first_bad_layer(network: nn.Module, images: Tensor) -> str:
     """Names the first tensor that is not finite: a weight, the images, or a layer's output in order of computation."""
     for name, parameter in network.named_parameters():

@@ -34,7 +34,7 @@ def due_steps(epochs: int, steps_per_epoch: int) -> tuple[int, ...]:
     """
     each = min(steps_per_epoch, math.ceil(_FEWEST / epochs))
     apart = math.ceil(epochs / _MOST)
-    ends = [epoch for epoch in range(1, epochs + 1) if epoch % apart == 0 or epoch == epochs]
+    ends = sorted({*range(apart, epochs + 1, apart), epochs})
     within = [-(-place * steps_per_epoch // each) for place in range(1, each + 1)]
     return (0, *((epoch - 1) * steps_per_epoch + step for epoch in ends for step in within))
 

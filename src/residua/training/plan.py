@@ -37,6 +37,7 @@ from residua.training.transfer import Start
 
 _FEW_IMAGES_A_CLASS = 500
 _FINE_TUNED_SIDE = 96
+_FEW_STEPS = 100
 _OF_BOTH = ("validation_fraction", "per_pixel_mean")
 """Settings of the data that the recipe decides, with or without ``data.`` before them."""
 _TOLD_OF_PUBLISHED = "fine-tunes weights that were trained on ImageNet; --weights none trains from nothing"
@@ -134,7 +135,13 @@ def plan(
         dataset = replace(dataset, preprocessing=start.preprocessing(dataset.preprocessing))
         base = configuration.with_settings(recipe(asked.recipe or "transfer"), settings["recipe"])
         base = replace(base, per_pixel_mean=base.per_pixel_mean and start.mean is None)
+    base = _choosing(base, dataset, settings["recipe"])
     small = TINY_SIDE <= min(dataset.preprocessing.image_size) < PHOTOGRAPH_SIDE
+    if base.name == "fast" and asked.network is None and not small:
+        raise BadSetting(
+            f"recipe fast is for images of {TINY_SIDE} to {PHOTOGRAPH_SIDE - 1} pixels a side, and these have "
+            f"{min(dataset.preprocessing.image_size)}; take --recipe default, or another --image-size"
+        )
     steps = FAST if base.name == "fast" and small and start is None else None
     chosen = _chosen(asked, dataset, processor, settings["network"], start=start, steps=steps)
     specification = (
@@ -166,10 +173,41 @@ def plan(
         precision=precision,
         reason=_reason(asked, base, chosen),
         start=start,
-        remarks=remarks,
+        remarks=(
+            *remarks,
+            *refusals.without_effect(base, settings["recipe"]),
+            *_fast_remarks(base, start.name if start else chosen.network, epochs, len(dataset.train)),
+        ),
         began=began,
         inspection=inspection,
     )
+
+
+def _choosing(base: Recipe, dataset: Dataset, settings: list[str]) -> Recipe:
+    """Returns the recipe with the last epoch chosen where no validation part is there to choose by.
+
+    Raises:
+        BadSetting: If the user asks for something that needs one.
+    """
+    if dataset.validation is not None:
+        return base
+    asked = any(name_of(setting) == "choose" for setting in settings)
+    none = "where no validation part is held out"
+    configuration.check(not asked or base.choose == "last", "choose", base.choose, f"last, {none}")
+    configuration.check(base.patience is None, "patience", base.patience, f"none, {none}")
+    return replace(base, choose="last")
+
+
+def _fast_remarks(base: Recipe, network: str, epochs: int, images: int) -> list[str]:
+    """Says where the recipe ``fast`` is taken for what its rates were not made for."""
+    if base.name != "fast":
+        return []
+    steps = epochs * (images // (base.batch_size or images))
+    few = (
+        f"{steps} steps are few for recipe fast, which is for tens of thousands of images: --recipe default takes more"
+    )
+    other = "the rates of recipe fast are made for fast-resnet8, and may be too high here: --recipe default is for any"
+    return [*([few] if steps < _FEW_STEPS else ()), *(() if network in FAST.networks else [other])]
 
 
 def _reason(asked: TrainSpec, base: Recipe, chosen: Choice) -> str:
@@ -183,7 +221,7 @@ def _reason(asked: TrainSpec, base: Recipe, chosen: Choice) -> str:
 def _by_room(settings: tuple[str, ...]) -> dict[str, list[str]]:
     """Sorts ``name=value`` settings into those of the network, the data and the recipe; drops the room's name.
 
-    What the data has from the recipe is the recipe's. Where nothing is held out, the last epoch is chosen.
+    What the data has from the recipe is the recipe's.
     """
     sorted_ = {"network": [], "data": [], "recipe": []}
     for setting in map(str.strip, settings):
@@ -191,9 +229,6 @@ def _by_room(settings: tuple[str, ...]) -> dict[str, list[str]]:
         known = dot and room in sorted_
         name = name_of(rest if known else setting)
         sorted_["recipe" if name in _OF_BOTH or not known else room].append(rest if known else setting)
-    said = {name_of(setting): setting.partition("=")[2].strip() for setting in sorted_["recipe"]}
-    if said.get("validation_fraction", "1").strip("0.") == "" and "choose" not in said:
-        sorted_["recipe"].append("choose=last")
     return sorted_
 
 

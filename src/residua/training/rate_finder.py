@@ -3,7 +3,7 @@
 Smith 2017, arXiv:1506.01186, §3.3: the rate rises from step to step while the loss is watched; it falls where the
 rate is useful and rises where the rate is too large. Here the rate rises exponentially from a ten-thousandth to a
 hundred times the recipe's, so that one test serves every optimizer, and everything else (batches, augmentation,
-momentum, decay) is the recipe's own.
+momentum, decay) is the recipe's own, but that no weights are averaged.
 
 The rule of the suggestion: a tenth of the rate at which the smoothed loss is lowest (Howard and Gugger 2020,
 arXiv:2002.04688, `lr_find`'s ``minimum``). It suits the peak of a schedule that warms up.

@@ -111,7 +111,7 @@ class Recipe:
     choose: Literal["best", "latest_good", "last"] = "best"
     """The epoch that is kept: ``best``, the one of lowest validation loss; ``latest_good``, the latest whose
     validation accuracy is within one standard error of the best, for where few images are held out and the schedule
-    ends at small steps; or ``last``."""
+    ends at small steps; or ``last``, as always where nothing is held out."""
     patience: int | None = None
     """Epochs without a lower validation loss after which the run ends early; None trains all epochs."""
     views: Views = "one"
@@ -147,8 +147,6 @@ class Recipe:
         check(self.stem_epochs is None or self.stem_epochs >= 0, "stem_epochs", self.stem_epochs, "0 or above, or none")
         check(self.micro_batches >= 1, "micro_batches", self.micro_batches, "1 or above")
         check(self.patience is None or self.patience >= 1, "patience", self.patience, "1 epoch or above, or none")
-        watched = self.patience is None or self.validation_fraction > 0
-        check(watched, "patience", self.patience, "none, where no validation part is held out")
         MixSpec(mixup=self.mixup, cutmix=self.cutmix)
         AugmentSpec(crop_smallest_area=self.crop_smallest_area, erase=self.erase)
         check(0 < self.stage_decay <= 1, "stage_decay", self.stage_decay, "above 0, up to 1")
@@ -158,8 +156,6 @@ class Recipe:
         check(not twice, "checkpoint_activations", True, "false where synchronised_norm is true")
         clip = self.gradient_clip_norm
         check(clip is None or clip > 0, "gradient_clip_norm", clip, "above 0, or none")
-        blind = self.choose != "last" and self.validation_fraction == 0
-        check(not blind, "choose", self.choose, "last, where no validation part is held out")
 
 
 def default() -> Recipe:

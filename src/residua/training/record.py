@@ -159,7 +159,10 @@ def find(name: str | os.PathLike[str]) -> Record:
 
 
 def _newest() -> Record:
-    created = {path.parent: str(files.read_json(path).get("created")) for path in DEFAULT_ROOT.glob("*/run.json")}
+    created = {}
+    for path in DEFAULT_ROOT.glob("*/run.json"):
+        with contextlib.suppress(BadRun, OSError):  # a damaged one, which is said to whoever names it
+            created[path.parent] = str(files.read_json(path).get("created"))
     if not created:
         raise BadRun(f"there is no run in {DEFAULT_ROOT.resolve()} yet; `residua train` makes one")
     return Record(max(created, key=lambda path: created[path]))

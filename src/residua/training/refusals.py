@@ -11,7 +11,7 @@ from residua.networks.cost import Inspection
 from residua.networks.spec import NetworkSpec
 from residua.training.choice import PHOTOGRAPH_SIDE, ladder
 from residua.training.recipe import Recipe
-from residua.training.spec import TrainSpec
+from residua.training.spec import TrainSpec, name_of
 
 _ENLARGED = 96
 
@@ -40,6 +40,20 @@ def require_agreement(asked: TrainSpec, settings: dict[str, list[str]]) -> None:
     for name in ("classes", "in_channels"):
         if name in given["network"]:
             raise BadSetting(f"network.{name} follows from the images; leave it out")
+
+
+def without_effect(base: Recipe, settings: list[str]) -> list[str]:
+    """Says which settings a recipe does not read, because of what another one says."""
+    unread = {
+        "averaging.decay": base.averaging.kind == "none" and "averaging.kind is none",
+        "averaging.every": base.averaging.kind == "none" and "averaging.kind is none",
+        "schedule.factor": base.schedule.kind != "step" and f"schedule.kind is {base.schedule.kind}",
+        "schedule.milestones": base.schedule.kind != "step" and f"schedule.kind is {base.schedule.kind}",
+        "optimizer.filter_momentum": base.optimizer.kind != "muon" and f"optimizer.kind is {base.optimizer.kind}",
+        "crop_padding": base.crop_smallest_area is not None and "crop_smallest_area is set",
+    }
+    asked = {name_of(setting) for setting in settings}
+    return [f"{name} changes nothing here, for {why}" for name, why in unread.items() if why and name in asked]
 
 
 def _texts(settings: list[str]) -> dict[str, str]:

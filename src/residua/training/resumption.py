@@ -94,7 +94,7 @@ def restored(run: Record, sitting: Sitting) -> Sitting:
         return sitting.saying(checkpoint.restore(sitting.state, run.checkpoints, sitting.plan.device))
     if run.read("run")["start"] is not None:
         raise BadRun(f"no checkpoint in {run.path}, which started from other weights: train anew with `residua train`")
-    return sitting
+    return sitting.saying("there is no checkpoint yet: begins again with the first step")
 
 
 def write_resumption(

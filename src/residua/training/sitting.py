@@ -24,7 +24,7 @@ from residua.training import averaging, checkpoint, pace, refusals
 from residua.training.distributed import ALONE, Team, noticing_losses
 from residua.training.finish import finish
 from residua.training.interrupts import StopRequest, stop_on_signals
-from residua.training.loop import Course, balanced, forward_of, read_losses, take_steps
+from residua.training.loop import Course, balanced, diverged, forward_of, read_losses, take_steps
 from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
 from residua.training.optimizers import optimizer_for
 from residua.training.plan import Plan
@@ -240,12 +240,9 @@ class Sitting:
     def _judge_epoch(self, made: Record, began: float, outcome: Outcome | None) -> None:
         position = self.state.position
         if outcome and not isfinite(outcome.loss):
-            error = NonFiniteLoss(
-                f"the validation loss is {outcome.loss} after epoch {position.epoch}; usual remedies: "
-                f"--set optimizer.learning_rate={self.course.recipe.optimizer.learning_rate / 10:g}, "
-                "--set gradient_clip_norm=1, --set precision=float32"
+            raise self.course.team.agreed(
+                diverged(f"the validation loss is {outcome.loss}", position.epoch, self.course.recipe)
             )
-            raise self.course.team.agreed(error)
         position.seconds += time.perf_counter() - began
         row = EpochEnded(
             epoch=position.epoch,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Literal, final
 
@@ -29,6 +28,9 @@ def with_others(settings: Iterable[str], others: Iterable[str]) -> tuple[str, ..
 def name_of(setting: str) -> str:
     """Returns the name of a ``name=value``; the recipe's own may be said with ``recipe.`` or without."""
     return setting.partition("=")[0].strip().removeprefix("recipe.")
+
+
+_A_YEAR = 366 * 24 * 60
 
 
 @final
@@ -67,7 +69,9 @@ class TrainSpec:
 
     def __post_init__(self) -> None:
         configuration.check_choices(self)
-        configuration.check(self.minutes is None or 0 < self.minutes < inf, "--minutes", self.minutes, "above 0")
+        configuration.check(
+            self.minutes is None or 0 < self.minutes <= _A_YEAR, "--minutes", self.minutes, "above 0, up to a year"
+        )
         configuration.check(0 <= self.seed < 2**63, "--seed", self.seed, "0 up to 2⁶³ − 1")
         configuration.check(self.epochs is None or self.epochs >= 1, "--epochs", self.epochs, "1 or above")
         configuration.check(

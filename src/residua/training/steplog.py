@@ -13,9 +13,13 @@ class StepLog:
     """Appends one line a step; each line is with the system when `add` returns, though not yet on the disk."""
 
     def __init__(self, path: Path, *, after: int) -> None:
-        """Opens the log for the steps behind ``after``; lines of later ones, which are taken again, are removed."""
+        """Opens the log for the steps behind ``after``; lines of later ones, which are taken again, are removed.
+
+        So are damaged lines: a log keeps no run from going on.
+        """
         if path.is_file():
-            files.write_json_lines(path, [row for row in files.read_json_lines(path) if row["step"] <= after])
+            rows = [row for row in files.read_json_lines(path) if isinstance(row.get("step"), int)]
+            files.write_json_lines(path, [row for row in rows if row["step"] <= after])
         self._file: IO[str] = path.open("a", encoding="utf-8", buffering=1)
 
     def add(self, row: dict[str, Any]) -> None:

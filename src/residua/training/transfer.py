@@ -219,7 +219,14 @@ def _features(
 
 
 def _solved(features: Tensor, labels: Tensor, classes: int, strength: float) -> tuple[Tensor, Tensor]:
-    """Returns weight [classes, c] and bias [classes] of a logistic regression on standardised features."""
+    """Returns weight [classes, c] and bias [classes] of a logistic regression on standardised features.
+
+    A class that no label names has the bias −10; where all labels are of one class, nothing is fitted.
+    """
+    weight, bias = torch.zeros(classes, features.shape[1]), torch.full((classes,), -10.0)
+    if len(labels.unique()) == 1:
+        bias[labels[0]] = 0.0
+        return weight, bias
     scaler = StandardScaler()
     model = LogisticRegression(C=strength, max_iter=_ITERATIONS)
     model.fit(scaler.fit_transform(features.numpy()), labels.numpy())
@@ -227,7 +234,6 @@ def _solved(features: Tensor, labels: Tensor, classes: int, strength: float) -> 
     shift = model.intercept_ - slope @ np.asarray(scaler.mean_)
     if len(model.classes_) == 2:
         slope, shift = np.concatenate([-slope, slope]) / 2, np.concatenate([-shift, shift]) / 2
-    weight, bias = torch.zeros(classes, features.shape[1]), torch.full((classes,), -10.0)
     present = torch.from_numpy(np.asarray(model.classes_))
     weight[present], bias[present] = torch.from_numpy(slope).float(), torch.from_numpy(shift).float()
     return weight, bias
