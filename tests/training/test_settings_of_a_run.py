@@ -151,7 +151,7 @@ def test_what_a_setting_does_not_change_is_said():
 @pytest.mark.parametrize("held_out", [(), ("data.test_fraction=0",)])
 def test_weights_that_the_last_step_made_infinite_are_one_line(tmp_path: Path, held_out: tuple[str, ...]):
     """A step's loss is read before it changes the weights; without a validation part nothing reads the last ones'."""
-    settings = ("batch_size=1000", "optimizer.learning_rate=1e30", "precision=float32", *held_out)
+    settings = ("batch_size=1000", "optimizer.learning_rate=1e300", "precision=float32", *held_out)
     asked = TrainSpec(network="resnet8", recipe="textbook", epochs=1, settings=settings)
     with pytest.raises(NonFiniteLoss, match=r"is (not finite|nan|inf) after epoch 1; usual remedies"):
         fit(asked, out=tmp_path / "run")
