@@ -19,7 +19,7 @@ test: $(VENV)/.tests
 
 # A hundred runs, each killed three times and resumed to the identical result.
 test-long: $(VENV)/.tests
-	RESIDUA_TEST_KILLS=100 $(BIN)/python -m pytest -n 2 tests/training/test_resume.py
+	RESIDUA_TEST_KILLS=100 $(BIN)/python -m pytest -n 2 tests/training/test_kills.py tests/training/test_full_disk.py tests/training/test_resume.py
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .

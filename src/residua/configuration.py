@@ -30,18 +30,18 @@ def from_json(cls: type[Configuration], values: Mapping[str, Any], where: str = 
         where: The dotted name of this configuration inside another, for messages.
 
     Raises:
-        BadSetting: If a key is unknown or missing, or a value does not fit its field.
+        BadSetting: If a key is unknown or a value does not fit its field.
+        KeyError: If a field without a default is missing, or what ``values`` raises for that.
     """
     hints = get_type_hints(cls)
     known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             raise BadSetting(unknown("setting", f"{where}{key}", [f"{where}{name}" for name in known]))
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        optional = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-        if not optional and field.name not in values:
-            raise BadSetting(f"{where}{field.name} is missing from {cls.__name__}")
-    return cls(**{key: _fit(hints[key], value, f"{where}{key}") for key, value in values.items()})
+    open_ = (dataclasses.MISSING, dataclasses.MISSING)
+    required = {field.name for field in dataclasses.fields(cls) if (field.default, field.default_factory) == open_}  # type: ignore[arg-type]
+    given = [key for key in known if key in values or key in required]
+    return cls(**{key: _fit(hints[key], values[key], f"{where}{key}") for key in given})
 
 
 def with_settings(configuration: Configuration, settings: Iterable[str], where: str = "") -> Configuration:

@@ -15,7 +15,7 @@ from io import BufferedRandom
 from pathlib import Path
 from typing import IO, Any
 
-from residua.errors import BadRun, DownloadFailed
+from residua.errors import BadRun, BadSetting, DownloadFailed
 
 Progress = Callable[[int, int | None], None]
 """Is told the bytes so far and the bytes in all (None where the server does not say)."""
@@ -43,6 +43,18 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Returns a path with the home folder in the place of a leading ``~``.
+
+    Raises:
+        BadSetting: If it names a user that there is not.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise BadSetting(f"{path} begins with ~ and the name of no user; write it whole") from None
+
+
 def partials(folder: Path) -> list[Path]:
     """Lists what is being written in a folder, and what writes that a kill cut short have left there."""
     return list(folder.glob(".*.partial"))
@@ -65,7 +77,7 @@ def write_json(path: Path, value: Any) -> None:
     write(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-class Kept(dict[str, Any]):
+class JsonObject(dict[str, Any]):
     """A JSON object of a run; asking for what it lacks raises `BadRun`, for then its file is damaged."""
 
     def __init__(self, values: dict[str, Any], path: Path) -> None:
@@ -76,19 +88,19 @@ class Kept(dict[str, Any]):
         raise BadRun(f"{self._path} is damaged (it lacks {name!r}); restore the file, or train again")
 
 
-def read_json(path: Path) -> Kept:
+def read_json(path: Path) -> JsonObject:
     """Reads the JSON object that a file of a run holds.
 
     Raises:
         BadRun: If the file is missing or holds none.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"), object_hook=lambda values: Kept(values, path))
+        found = json.loads(path.read_text(encoding="utf-8"), object_hook=lambda values: JsonObject(values, path))
     except FileNotFoundError:
         raise BadRun(f"{path} is missing; is {path.parent} a finished run?") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadRun(f"{path} is damaged ({error}); train again, or restore the file") from None
-    if not isinstance(found, Kept):
+    if not isinstance(found, JsonObject):
         raise BadRun(f"{path} is damaged (no JSON object); restore the file, or train again")
     return found
 
@@ -104,8 +116,8 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     text = path.read_text(encoding="utf-8", errors="replace")
     for line in text.split("\n"):  # a file's name may hold other ends of lines
         with contextlib.suppress(json.JSONDecodeError):
-            rows.append(json.loads(line, object_hook=lambda values: Kept(values, path)))
-    return [row for row in rows if isinstance(row, Kept)]
+            rows.append(json.loads(line, object_hook=lambda values: JsonObject(values, path)))
+    return [row for row in rows if isinstance(row, JsonObject)]
 
 
 def matches(path: Path, checksum: str) -> bool:

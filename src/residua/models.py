@@ -1,11 +1,10 @@
 """The verbs that give a network to use: built, with weights that somebody published, listed."""
 
 import os
-from pathlib import Path
 
 from torch import nn
 
-from residua import artifact
+from residua import artifact, files
 from residua.errors import BadNetwork, BadSetting
 from residua.inference.predictor import Predictor
 from residua.networks import catalogue, surgery
@@ -80,7 +79,7 @@ def _with_weights(
     spec = subject(network).specification
     if spec is None:
         raise BadNetwork(f"{network} is a module of another library; load its weights with its own code")
-    path = Path(weights).expanduser()
+    path = files.expanded(weights)
     if path.is_file():
         built = network_module.with_weights(*reading.read_for(path, spec))
     elif isinstance(network, str):

@@ -8,7 +8,7 @@ from typing import Any, final
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from residua import artifact, machine
+from residua import artifact, files, machine
 from residua.data import sources
 from residua.data.dataset import Dataset, Part
 from residua.data.sources import DataSpec, Progress
@@ -196,7 +196,7 @@ def weights_file(weights: str) -> Path:
     Raises:
         BadRun: If it is neither a file nor a finished run.
     """
-    path = Path(weights).expanduser()
+    path = files.expanded(weights)
     return path if path.is_file() else record.find(weights).require_finished().model
 
 

@@ -186,14 +186,14 @@ def _asked(
     for name, number in (("seeds", seeds), ("workers", workers)):
         if number is not None and number < 1:
             raise BadSetting(f"--{name} is {number}; give 1 or more")
-    kept = Store(Path(store).expanduser())
+    kept = Store(files.expanded(store))
     return _Asked(
         scale=known[scale],
         seeds=seeds,
         workers=workers,
         share=_share(part),
         store=kept,
-        out=kept.path / "pages" if out is None else Path(out).expanduser(),
+        out=kept.path / "pages" if out is None else files.expanded(out),
         language=language_named(language),
         place=Place(data_root=None if data_root is None else os.fspath(data_root), device=device),
     )

@@ -148,7 +148,10 @@ OPTIONS = [
     (("--image-size", "8", *settings("data.image_size=12")), "--image-size is 8 and --set data.image_size=12"),
     (("--fit", "pad", *settings("data.fit=squash")), "--fit is pad and --set data.fit=squash"),
     (("--network", "resnet8", "--epochs", "1", "--out", "caf\udce9"), "a name that is no UTF-8; rename it"),
-    (("--weights", "~nobody-of-that-name/run"), "a path begins with ~ and the name of no user; write it whole"),
+    (
+        ("--weights", "~nobody-of-that-name/run"),
+        "~nobody-of-that-name/run begins with ~ and the name of no user; write it whole",
+    ),
     (settings("compile=true", "checkpoint_activations=true"), "false where compile is true"),
 ]
 

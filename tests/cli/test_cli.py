@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -205,7 +206,7 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    said = "error: no room for page.html (No space left on device); free space, then run the command again\n"
+    said = "error: page.html: No space left on device; free space, then run the command again\n"
     assert capsys.readouterr().err == said
 
 
@@ -243,3 +244,15 @@ def test_train_and_predict_from_python():
     assert made.predict(ROOT / "examples" / "digits" / "a-7.png").label in "0123456789"
     module = library.build("resnet50", classes=10, in_channels=3)
     assert sum(p.numel() for p in module.parameters()) == 25_557_032 - 990 * 2049
+
+
+def test_names_that_are_no_unicode_can_be_printed(monkeypatch: pytest.MonkeyPatch):
+    """A file's name may hold bytes that are no UTF-8; who prints many answers does not break off at one of them."""
+    out = TextIOWrapper(BytesIO(), encoding="utf-8", errors="strict")
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.argv", ["residua", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    out.write("caf\udce9.png")
+    out.flush()
+    assert out.buffer.getvalue().endswith(b"caf\\udce9.png")  # type: ignore[attr-defined]

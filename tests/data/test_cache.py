@@ -4,7 +4,9 @@ import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from io import BufferedRandom
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -276,6 +278,20 @@ def test_a_set_that_something_else_damaged_is_built_anew(
     assert cache.opened(file) is None
     cache.build(file, paths, TARGET)
     assert file.read_bytes() == whole
+
+
+def test_a_build_that_another_wrote_into_is_no_set(paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where the disk has no locks, two may build at once: nothing is kept that is not what its header says."""
+    real = cache._fill
+
+    def fill(file: BufferedRandom, *more: Any) -> None:
+        real(file, *more)
+        file.write(b"of another")
+
+    monkeypatch.setattr(cache, "_fill", fill)
+    with pytest.raises(OSError, match="written by two processes at once"):
+        cache.build(tmp_path / "c" / "set.npy", paths, TARGET)
+    assert not (tmp_path / "c" / "set.npy").exists()
 
 
 def test_the_folder_is_the_one_asked_for_or_the_variables(monkeypatch: pytest.MonkeyPatch):

@@ -14,6 +14,7 @@ from tests.distributed.test_equality import NETWORKS, begun
 from residua import machine
 from residua.errors import BadData, BadSetting
 from residua.networks.network import build
+from residua.networks.spec import NetworkSpec, small_stem
 from residua.training import loop
 from residua.training.distributed import ALONE, Team, _with_synchronised_norm, joined
 from residua.training.loop import take_steps
@@ -83,6 +84,12 @@ def refusing() -> None:
         Sitting.begin(plan(spec), (), team)
 
 
+def normalising_one_number() -> None:
+    with joined() as team:
+        shrinking = NetworkSpec(stem=small_stem(4), blocks=(1,) * 4, widths=(4,) * 4, in_channels=1, classes=10)
+        Sitting.begin(plan(TrainSpec(network=shrinking, epochs=1, settings=("batch_size=3",))), (), team)
+
+
 def losing() -> None:
     """Rank 1 alone meets a loss that is no number, at its third step."""
     ordinary, calls = loop._loss, iter(range(100))
@@ -105,6 +112,7 @@ def losing() -> None:
         (facts, "the test part differs: sha256:a in process 0, sha256:b in process 1; every machine needs "),
         (facts_of_one, "the test part differs: sha256:a in process 0, none in process 1; every machine needs "),
         (refusing, "synchronised_norm"),
+        (normalising_one_number, "--processes 2 leaves 1 image of 3 at once"),
         (losing, "the loss is nan at step 3 (first bad value: the loss itself); usual remedies: "),
     ],
 )

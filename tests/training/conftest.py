@@ -16,6 +16,10 @@ from residua.training.record import Record
 from residua.training.spec import TrainSpec
 
 TINY = NetworkSpec(stem=small_stem(4), blocks=(1, 1), widths=(4, 8), in_channels=1, classes=10)
+EPOCHS = 6
+STEPS = 20
+"""Steps an epoch of the embedded digits at 64 images a step."""
+ASKED = TrainSpec(network=TINY, epochs=EPOCHS, settings=("precision=float32", "checkpoint_seconds=0"))
 
 
 def fit(asked: TrainSpec, *, out: Path | None = None, observers: Sequence[Observer] = ()) -> Fitted:
@@ -53,6 +57,12 @@ class Watcher:
 
     def of(self, kind: type) -> list:
         return [event for event in self.events if isinstance(event, kind)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    """The run of `ASKED` that nobody disturbs."""
+    return fitting.fit(plan(ASKED), out=tmp_path_factory.mktemp("whole") / "run")
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from residua.training.observers import RunStarted, StepEnded
 from residua.training.plan import plan
 from residua.training.recipe import default
 from residua.training.record import Record
-from residua.training.refusals import require_numbers_to_normalise
 from residua.training.spec import TrainSpec
 
 
@@ -85,7 +84,7 @@ def test_the_fast_recipe_takes_its_network_and_says_where_it_is_not_made_for_tha
     decided = plan(TrainSpec(source="digits", recipe="fast", epochs=1, image_size=16))
     assert decided.network_name == "fast-resnet8"
     [few] = decided.remarks
-    assert few.startswith("1 steps are few for recipe fast")
+    assert "steps here: 1, and --recipe default takes more" in few
     other = plan(TrainSpec(source="digits", recipe="fast", network="resnet8", epochs=200))
     [high] = other.remarks
     assert "made for fast-resnet8, and may be too high here" in high
@@ -93,15 +92,9 @@ def test_the_fast_recipe_takes_its_network_and_says_where_it_is_not_made_for_tha
 
 def test_a_micro_batch_of_one_image_is_refused_where_a_norm_sees_one_number():
     shrinking = NetworkSpec(stem=small_stem(4), blocks=(1,) * 4, widths=(4,) * 4, in_channels=1, classes=10)
+    decided = plan(TrainSpec(network=shrinking, epochs=1, settings=("batch_size=64", "micro_batches=64")))
     with pytest.raises(BadSetting, match="micro_batches=64 leaves 1 image of 64 at once"):
-        plan(TrainSpec(network=shrinking, epochs=1, settings=("batch_size=64", "micro_batches=64")))
-
-
-def test_a_process_whose_norm_sees_one_number_is_refused():
-    shrinking = NetworkSpec(stem=small_stem(4), blocks=(1,) * 4, widths=(4,) * 4, in_channels=1, classes=10)
-    decided = plan(TrainSpec(network=shrinking, epochs=1, settings=("batch_size=3",)))
-    with pytest.raises(BadSetting, match="--processes 2 leaves 1 image of 3 at once"):
-        require_numbers_to_normalise(decided.recipe, decided.inspection, processes=2)
+        sitting.Sitting.begin(decided, ())
 
 
 def test_a_rule_asks_for_no_more_images_a_step_than_there_are():

@@ -352,3 +352,10 @@ def test_checkpointed_activations_learn_the_same(tmp_path: Path) -> None:
         asked = TrainSpec(network=network, epochs=1, settings=settings)
         results.append(fitting.fit(plan(asked), out=tmp_path / str(len(results))).network.state_dict())
     assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+
+
+def test_a_head_of_one_class_answers_with_that_class():
+    """Of many images with a few of another class, those that the head is fitted to may have none of these."""
+    weight, bias = transfer._solved(torch.randn(4, 3), torch.ones(4, dtype=torch.int64), 3, 1.0)
+    assert not weight.any()
+    assert bias.tolist() == [-10, 0, -10]

@@ -83,22 +83,13 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
-    except RuntimeError as error:
-        if "home directory" not in str(error):
-            raise
-        click.echo("error: a path begins with ~ and the name of no user; write it whole", err=True)
-        sys.exit(2)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         if not full and not error.filename:
             raise
-        where = f" for {error.filename}" if error.filename else ""
-        said = (
-            f"no room{where} ({error.strerror}); free space"
-            if full
-            else f"{error.filename}: {error.strerror}; mend that"
-        )
-        click.echo(f"error: {said}, then run the command again", err=True)
+        mend = "free space" if full else "mend that"
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror}; {mend}, then run the command again", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -43,7 +43,7 @@ _BROKEN_OFF_SECONDS = 24 * 3600  # after which a build that nobody went on with 
 def folder(asked: str | None) -> Path:
     """Returns where pixels are kept: as asked, or ``RESIDUA_CACHE``, or the user's cache folder."""
     chosen = asked or os.environ.get(FOLDER_VARIABLE)
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("residua") / "pixels"
+    return files.expanded(chosen) if chosen else platformdirs.user_cache_path("residua") / "pixels"
 
 
 def key(paths: Sequence[Path], states: Sequence[State], target: Target) -> str:
@@ -207,7 +207,10 @@ def _verified(file: BufferedRandom, sums: Path, head: bytes, length: int) -> lis
 def _finish(file: BufferedRandom, path: Path) -> None:
     """Gives the file its name; where all is grey, one of its three channels alone is written."""
     file.flush()
-    mapped = Mapped(Path(file.name))
+    try:
+        mapped = Mapped(Path(file.name))
+    except (TypeError, ValueError):
+        raise OSError(f"{file.name} was written by two processes at once, on a disk without locks") from None
     n, c, h, w = mapped.shape
     step = max(1, _BLOCK_BYTES // (c * h * w))
     chunks = [slice(first, first + step) for first in range(0, n, step)]

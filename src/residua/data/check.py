@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from residua import machine
+from residua import files, machine
 from residua.data.dataset import PartName
 from residua.data.folder import Listing
 from residua.errors import BadData, unknown
@@ -20,7 +20,7 @@ def folder_exists(source: str, names: Sequence[str]) -> Path:
     Raises:
         BadData: If it is no folder, with the nearest name of a set or of a folder beside it.
     """
-    path = Path(source).expanduser()
+    path = files.expanded(source)
     if path.is_dir():
         return path
     if path.exists():

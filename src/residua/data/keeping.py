@@ -100,8 +100,8 @@ def _cached(paths: Sequence[Path], target: Target, spec: DataSpec, progress: Pro
             return refused
         try:
             found = cache.build(file, ordered, target, progress)
-        except (OSError, TypeError, ValueError) as error:  # the last two where two build it at once, without locks
-            return f"the cache in {where} could not be written ({getattr(error, 'strerror', None) or error})"
+        except OSError as error:
+            return f"the cache in {where} could not be written ({error.strerror or error})"
         took = f"; the first reading took {time.perf_counter() - began:.0f} s"
     places = torch.empty(len(order), dtype=torch.int64)
     places[torch.tensor(order)] = torch.arange(len(order))

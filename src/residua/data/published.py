@@ -104,7 +104,7 @@ def fetch(name: str, data_root: str | None = None, *, progress: Progress | None 
 def root_folder(data_root: str | None) -> Path:
     """Returns where the published sets are kept: as asked, or ``RESIDUA_DATA``, or the user's data folder."""
     chosen = data_root or os.environ.get(ROOT_VARIABLE)
-    return Path(chosen).expanduser() if chosen else platformdirs.user_data_path("residua")
+    return files.expanded(chosen) if chosen else platformdirs.user_data_path("residua")
 
 
 def _missing(root: Path, checksums: Mapping[str, str]) -> list[str]:

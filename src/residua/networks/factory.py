@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import nn
 
+from residua import files
 from residua.errors import BadSetting, unknown
 from residua.networks.spec import NetworkSpec
 
@@ -37,7 +38,7 @@ def from_file(factory: str) -> NetworkSpec | nn.Module:
     place, colon, name = factory.rpartition(":")
     if not colon or not name.isidentifier():
         raise BadSetting(f"{factory!r} names no function; give path.py:name, such as {place or factory}:network")
-    path = Path(place).expanduser()
+    path = files.expanded(place)
     if not path.is_file():
         raise BadSetting(f"there is no file {place}, which {factory!r} names; check the path")
     with _importable(path.resolve().parent):
@@ -55,7 +56,7 @@ def from_file_named(path: Path, name: str) -> Any:
     Raises:
         BadSetting: If there is no such file or name, or if the file fails; each in one line with the next step.
     """
-    path = path.expanduser()
+    path = files.expanded(path)
     if not path.is_file():
         raise BadSetting(f"there is no file {path}; check the path")
     with _importable(path.resolve().parent):

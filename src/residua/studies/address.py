@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from residua import configuration
+from residua import configuration, files
 from residua.data.dataset import Dataset
 from residua.errors import BadSetting
 from residua.studies.trial import Measure
@@ -75,7 +75,7 @@ def made(network: Any, *, source: str, settings: tuple[str, ...], seed: int) -> 
     """
     if isinstance(network, str):
         place, _, name = network.rpartition(":")
-        text = Path(place).expanduser().read_bytes()
+        text = files.expanded(place).read_bytes()
         said = {"function": name, "file": hashlib.sha256(text).hexdigest()}
     else:
         said = _described(network)

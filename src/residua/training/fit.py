@@ -244,9 +244,9 @@ def planned(
 def _wherever(decided: Plan) -> TrainSpec:
     """Returns what was asked with whole paths, so that the run can be resumed from any folder."""
     asked = decided.asked
-    root = None if asked.data_root is None else str(Path(asked.data_root).expanduser().resolve())
+    root = None if asked.data_root is None else str(files.expanded(asked.data_root).resolve())
     named = asked.source in sources.names()
-    source = asked.source if named else str(Path(asked.source).expanduser().resolve())
+    source = asked.source if named else str(files.expanded(asked.source).resolve())
     settings = tuple(map(_whole_cache, asked.settings))
     return replace(asked, source=source, data_root=root, recipe=decided.recipe.name, settings=settings)
 
@@ -255,7 +255,7 @@ def _whole_cache(setting: str) -> str:
     """Returns a setting with a whole path where it says in which folder decoded images are kept."""
     name, _, value = setting.partition("=")
     keeps = name.strip() == "data.cache" and value.strip() not in ("", "none")
-    return f"{name}={Path(value.strip()).expanduser().resolve()}" if keeps else setting
+    return f"{name}={files.expanded(value.strip()).resolve()}" if keeps else setting
 
 
 def _start_card(decided: Plan) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import final
 
 import torch
 
-from residua import configuration, machine
+from residua import configuration, files, machine
 from residua.data import sources
 from residua.data.augment import AugmentSpec, default_augment
 from residua.data.dataset import Dataset
@@ -153,7 +153,6 @@ def plan(
     augment = _augment(base, dataset)
     inspection = cost.inspect(specification, shape)
     base = _with_batch_size(base, chosen, settings["recipe"], len(dataset.train))
-    refusals.require_numbers_to_normalise(base, inspection)
     return Plan(
         asked=given,
         dataset=dataset,
@@ -203,9 +202,7 @@ def _fast_remarks(base: Recipe, network: str, epochs: int, images: int) -> list[
     if base.name != "fast":
         return []
     steps = epochs * (images // (base.batch_size or images))
-    few = (
-        f"{steps} steps are few for recipe fast, which is for tens of thousands of images: --recipe default takes more"
-    )
+    few = f"recipe fast is for tens of thousands of images; steps here: {steps}, and --recipe default takes more"
     other = "the rates of recipe fast are made for fast-resnet8, and may be too high here: --recipe default is for any"
     return [*([few] if steps < _FEW_STEPS else ()), *(() if network in FAST.networks else [other])]
 
@@ -306,7 +303,7 @@ def _is_usual(asked: TrainSpec, dataset: Dataset, settings: list[str]) -> bool:
 
 
 def _local_start(asked: TrainSpec, weights: str, dataset: Dataset) -> Start:
-    path = Path(weights).expanduser()
+    path = files.expanded(weights)
     if path.is_file():
         if isinstance(asked.network, NetworkSpec):
             raise BadSetting("a file of weights belongs to a network by name; name one, such as --network resnet50")

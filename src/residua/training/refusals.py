@@ -82,7 +82,7 @@ def require_fit(asked: TrainSpec, spec: NetworkSpec, dataset: Dataset) -> None:
     spec.require_fit((dataset.preprocessing.channels, height, width))
 
 
-def require_numbers_to_normalise(base: Recipe, inspection: Inspection, *, processes: int = 1) -> None:
+def require_numbers_to_normalise(base: Recipe, inspection: Inspection, *, processes: int) -> None:
     """Refuses a step in which a batch norm would see one number a channel, whose variance is 0.
 
     Raises:

@@ -48,7 +48,7 @@ def _as_kept(name: str, value: Any) -> Any:
         return tuple(value)
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     folder = name == "source" and text not in sources.names() and Path(text).is_dir()
-    return str(Path(text).expanduser().resolve()) if folder else text
+    return str(files.expanded(text).resolve()) if folder else text
 
 
 def moved(run: Record, sitting: Sitting, *, accepted: bool) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from residua.networks.spec import NetworkSpec
 
 WITHOUT_EFFECT = ("checkpoint_seconds", "data.keep", "data.cache", "data.cache_gb")
 """Settings that change no result: a run that goes on may take others."""
+_A_YEAR = 366 * 24 * 60  # in minutes
 
 
 def has_effect(setting: str) -> bool:
@@ -28,9 +29,6 @@ def with_others(settings: Iterable[str], others: Iterable[str]) -> tuple[str, ..
 def name_of(setting: str) -> str:
     """Returns the name of a ``name=value``; the recipe's own may be said with ``recipe.`` or without."""
     return setting.partition("=")[0].strip().removeprefix("recipe.")
-
-
-_A_YEAR = 366 * 24 * 60
 
 
 @final

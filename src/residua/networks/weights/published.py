@@ -139,7 +139,7 @@ def fetch(published: PublishedWeights, *, progress: files.Progress | None = None
 def root_folder() -> Path:
     """Returns where fetched weights are kept: ``RESIDUA_WEIGHTS``, or a folder in the user's cache."""
     chosen = os.environ.get(ROOT_VARIABLE)
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("residua") / "weights"
+    return files.expanded(chosen) if chosen else platformdirs.user_cache_path("residua") / "weights"
 
 
 def imagenet_classes() -> tuple[str, ...]:
