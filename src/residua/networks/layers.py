@@ -8,6 +8,7 @@ from typing import Literal, Protocol, final, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 ActivationKind = Literal["relu", "leaky_relu", "prelu", "gelu", "sigmoid", "tanh"]
 NormKind = Literal["batch", "group", "none"]
@@ -103,6 +104,22 @@ class FixedScale(nn.Module):
 
     def extra_repr(self) -> str:
         return f"factor={self.factor:.6g}"
+
+
+@final
+class GlobalAveragePool(nn.Module):
+    """Leaves the mean of every channel, as torch's ``AdaptiveAvgPool2d(1)`` does, with a gradient that lies in memory
+    as the maps do.
+
+    That of torch's pool lies channels first, so that the last stage would read its maps in one order and their
+    gradients in another, which costs a small network a twentieth of a step. Where nothing learns it is torch's pool,
+    which exporters know.
+    """
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 1 1"]:
+        if maps.requires_grad and maps.is_contiguous(memory_format=torch.channels_last):
+            return maps.permute(0, 2, 3, 1).mean(dim=(1, 2))[:, :, None, None]
+        return functional.adaptive_avg_pool2d(maps, 1)
 
 
 @final

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from residua.errors import BadSetting, unknown
 from residua.networks.blocks import LAYOUTS, Place, Preactivation, build_block, written
 from residua.networks.initialization import initialize, sets_all
-from residua.networks.layers import BlockShape, joined, shift
+from residua.networks.layers import BlockShape, GlobalAveragePool, joined, shift
 from residua.networks.spec import NetworkSpec
 from residua.networks.stems import activates, build_stem
 
@@ -38,7 +38,7 @@ class ResidualNetwork(nn.Module):
         self.stem = build_stem(spec)
         self.stages = nn.ModuleList(_stage(spec, index) for index in range(len(spec.blocks)))
         self.tail = _tail(spec)
-        self.pool = nn.AdaptiveMaxPool2d(1) if spec.head_pool == "max" else nn.AdaptiveAvgPool2d(1)
+        self.pool = nn.AdaptiveMaxPool2d(1) if spec.head_pool == "max" else GlobalAveragePool()
         self.head = nn.Linear(spec.out_channels[-1], spec.classes)
 
     def freeze(self, until: str) -> None:
