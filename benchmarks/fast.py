@@ -29,7 +29,7 @@ COMMANDS = {
     "cifar10": "train cifar10 --recipe fast --network fast-resnet8 --epochs 11",
     "fashion-mnist": "train fashion-mnist --recipe fast --network fast-resnet8-narrow --epochs 16",
 }
-"""The epochs that about ten and five minutes hold on two quiet cores."""
+"""The epochs that ten and five minutes hold on two quiet cores, with some seconds to spare."""
 HALF = "train cifar10 --recipe fast --network fast-resnet8 --epochs 5"
 PUBLISHED = {"network.initialization": "identity", "averaging.kind": "none"}
 """What the recipe was when its ingredients were chosen: Jordan's convolutions, and not yet his lookahead."""
