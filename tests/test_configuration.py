@@ -60,6 +60,7 @@ def test_one_value_makes_a_list_of_one():
     [
         ("inner.rat=1", r"did you mean 'inner.rate'"),
         ("innner.rate=1", r"'innner.rate' is no setting; did you mean 'inner.rate'"),
+        ("rate=1", r"'rate' is no setting; did you mean 'inner.rate'\?"),
         ("inner=1", r"inner is a group; its settings: inner.rate, inner.kind"),
         ("inner.rate", r"--set takes name=value, got 'inner.rate'"),
         ("inner.rate=fast", r"inner.rate takes a number, got 'fast'"),

@@ -15,6 +15,22 @@ from residua.errors import BadSetting, unknown
 
 Configuration = TypeVar("Configuration")
 
+_OTHER_WORDS = {
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    "grad_accum": "micro_batches",
+    "accumulation_steps": "micro_batches",
+    "clip_grad": "gradient_clip_norm",
+    "grad_clip": "gradient_clip_norm",
+    "drop_path": "last_survival",
+    "stochastic_depth": "last_survival",
+    "amp": "precision",
+    "random_erasing": "erase",
+    "smoothing": "label_smoothing",
+}
+"""What settings are called elsewhere."""
+
 
 def to_json(configuration: Any) -> dict[str, Any]:
     """Returns the configuration as a dictionary that JSON can hold; tuples become lists."""
@@ -37,7 +53,7 @@ def from_json(cls: type[Configuration], values: Mapping[str, Any], where: str = 
     known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in known:
-            raise BadSetting(unknown("setting", f"{where}{key}", [f"{where}{name}" for name in known]))
+            raise BadSetting(_unknown_setting(key, known, where))
     open_ = (dataclasses.MISSING, dataclasses.MISSING)
     required = {field.name for field in dataclasses.fields(cls) if (field.default, field.default_factory) == open_}  # type: ignore[arg-type]
     given = [key for key in known if key in values or key in required]
@@ -122,6 +138,10 @@ def _unknown_setting(name: str, known: list[str], where: str) -> str:
     inside = [f"{where}{one}" for one in known if one.startswith(f"{name}.")]
     if inside:
         return f"{where}{name} is a group; its settings: {', '.join(inside)}"
+    last = name.rpartition(".")[2]
+    meant = [one for one in known if one.rpartition(".")[2] == _OTHER_WORDS.get(last, last)]
+    if meant:
+        return f"{where + name!r} is no setting; did you mean {' or '.join(repr(where + one) for one in meant)}?"
     return unknown("setting", f"{where}{name}", [f"{where}{one}" for one in known])
 
 

@@ -25,6 +25,8 @@ from residua.machine import Precision
 
 Views = Literal["one", "mirror", "six"]
 """How often an image is looked at: as it is, mirrored too, or six times (`views_of`)."""
+LOOKS: dict[Views, int] = {"one": 1, "mirror": 2, "six": 6}
+"""Forward passes of each."""
 _RELIABILITY_BINS = 10
 BATCH_SIZE = 256
 """Images that are asked about at a time."""

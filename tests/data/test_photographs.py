@@ -45,8 +45,8 @@ def test_small_images_of_two_sizes_are_scaled_to_64(tree: Tree):
     data = loaded(root)
     assert data.preprocessing.image_size == (64, 64)
     assert (
-        "images of 30 × 20 to 30 × 40 pixels (2 sizes) are cropped to 64 × 64; --image-size and --fit change this"
-        in data.notes
+        "images of 30 × 20 to 30 × 40 pixels (2 sizes) are scaled and cropped to 64 × 64; "
+        "--image-size and --fit change this" in data.notes
     )
 
 

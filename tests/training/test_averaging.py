@@ -8,9 +8,11 @@ import torch
 from tests.training.conftest import TINY
 from torch import nn
 
+from residua.configuration import with_settings
 from residua.training.averaging import Averaging, averaged, begun, update
 from residua.training.fit import fit
 from residua.training.plan import plan
+from residua.training.recipe import recipe
 from residua.training.spec import TrainSpec
 
 
@@ -46,6 +48,13 @@ def test_lookahead_steps_back_every_so_many_steps_and_the_more_the_later():
     fourth = 0.5 * second + 0.5 * 8.0
     assert seen == pytest.approx([0.0, second, second, fourth])
     assert network.weight.item() == pytest.approx(fourth)
+
+
+def test_what_is_not_given_follows_the_kind():
+    """An average put in place of the lookahead of a recipe is one of every step, not one of every fifth."""
+    for kind, decay, every in (("ema", 0.999, 1), ("lookahead", 0.774, 5)):
+        spec = with_settings(recipe("fast"), [f"averaging.kind={kind}"]).averaging
+        assert (spec.steps_between, spec.kept(10**6, 10**6)) == (every, decay)
 
 
 @pytest.mark.parametrize("kind", ["ema", "lookahead"])

@@ -56,6 +56,19 @@ def test_time_is_steps_times_their_measured_time(monkeypatch: pytest.MonkeyPatch
     assert found.multiply_adds_per_second == pytest.approx(rate)
 
 
+@pytest.mark.parametrize(("flip", "looks"), [("random", 6), ("none", 0)])
+def test_further_views_take_time_where_they_are_taken(monkeypatch: pytest.MonkeyPatch, flip: str, looks: int):
+    at_pace(monkeypatch, 3.0)
+    seconds = []
+    for views in ("one", "six"):
+        settings = ("precision=float32", f"flip={flip}", f"views={views}")
+        begun = Sitting.begin(plan(TrainSpec(source="digits", network=TINY, epochs=2, settings=settings)), ())
+        seconds.append(estimate.estimate(begun.plan, begun.course, begun.state).seconds)
+    data, batch = begun.plan.dataset, begun.course.batch_size
+    held_out = len(data.validation or []) + len(data.test or [])
+    assert seconds[1] - seconds[0] == pytest.approx(3.0 * looks * held_out / 3 / batch)
+
+
 def test_a_measured_step_is_a_real_one(monkeypatch: pytest.MonkeyPatch, sitting: Sitting):
     """Steps of 20 ms by the clock: as many of the run's own as a second holds, by what was measured, take a second."""
     now, ordinary, sizes = [0.0], loop._step, []

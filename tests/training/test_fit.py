@@ -323,7 +323,7 @@ def test_epochs_and_minutes_contradict():
 
 
 def test_minutes_give_as_many_epochs_as_fit(monkeypatch: pytest.MonkeyPatch, tiny_digits: TrainSpec, tmp_path: Path):
-    """Steps of 0.2 s by the clock: of 30 s a tenth and five are kept, whole epochs fill the rest, and it takes that."""
+    """0.2 s a step by the clock: of 30 s a twentieth, five and the last evaluation are kept; epochs fill the rest."""
     now, ordinary = [0.0], loop._step
 
     def step(course: Course, state: State, batch: Batch) -> None:
@@ -337,7 +337,8 @@ def test_minutes_give_as_many_epochs_as_fit(monkeypatch: pytest.MonkeyPatch, tin
     assert validation is not None
     assert batch is not None
     each = 0.2 * (len(train) // batch + len(validation) / 3 / batch)
-    assert made.plan.epochs == len(made.record.epochs()) == int((0.9 * 30 - 5) / each)
+    last = 0.2 * (len(validation) + len(made.plan.dataset.test or [])) / 3 / batch
+    assert made.plan.epochs == len(made.record.epochs()) == int((0.95 * 30 - 5 - last) / each)
     assert f"0.5 min at the measured {each:.1f} s each" in made.plan.headline
     assert 30 / 2 < now[0] < 30
 

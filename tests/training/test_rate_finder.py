@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.training.conftest import TINY
 
+from residua.data.loader import batches
 from residua.training import fit as fitting
 from residua.training import rate_finder
 from residua.training.plan import plan
@@ -42,12 +43,21 @@ def test_the_test_outlasts_an_epoch(found: RateTest, sitting: Sitting):
     assert found.ended == "all rates tried"
 
 
+def test_every_image_is_read_once_an_epoch(monkeypatch: pytest.MonkeyPatch, sitting: Sitting):
+    """Batches are asked for once an epoch: asked for anew at each step, what is read ahead would be read again."""
+    asked = []
+    counted = "residua.training.loop.batches"
+    monkeypatch.setattr(counted, lambda *given, **named: asked.append(1) or batches(*given, **named))
+    find_learning_rate(sitting.course, sitting.state, steps=2 * sitting.course.steps_per_epoch + 1)
+    assert len(asked) == 3
+
+
 def test_the_test_ends_where_the_smoothed_loss_is_four_times_its_lowest(
     monkeypatch: pytest.MonkeyPatch, sitting: Sitting
 ):
     """Losses 1, 1 and then 10: the mean of three, weighted by 0.9 a step back, is (10 + 0.9 + 0.81) / 2.71 > 4."""
     losses = iter([1.0, 1.0, 10.0, 1.0])
-    monkeypatch.setattr(rate_finder, "_loss_of_a_step", lambda course, trial: next(losses))
+    monkeypatch.setattr(rate_finder, "_losses", lambda course, trial: losses)
     found = find_learning_rate(sitting.course, sitting.state)
     assert (found.ended, [step.loss for step in found.tried]) == ("diverged", [1.0, 1.0, 10.0])
     assert found.tried[-1].smoothed == pytest.approx((10 + 0.9 + 0.81) / 2.71)

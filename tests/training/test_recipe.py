@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from residua.configuration import with_settings
 from residua.errors import BadSetting
 from residua.training.optimizers import optimizer_for
 from residua.training.recipe import RECIPES, Optimizer, Recipe, recipe
@@ -24,6 +25,21 @@ def test_every_recipe_says_whether_it_holds_out_a_validation_part(name: str):
     text = " ".join((RECIPES[name].__doc__ or "").split())
     assert ("Holds out a validation part" in text) == held_out
     assert held_out or "Trains on all training images" in text or "Holds out no validation part" in text
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("lr", "optimizer.learning_rate"),
+        ("optimizer.lr", "optimizer.learning_rate"),
+        ("weight_decay", "optimizer.weight_decay"),
+        ("optimizer.batch_size", "batch_size"),
+        ("grad_clip", "gradient_clip_norm"),
+    ],
+)
+def test_the_words_of_other_tools_are_met_with_ours(word: str, meant: str):
+    with pytest.raises(BadSetting, match=f"'{word}' is no setting; did you mean '{meant}'"):
+        with_settings(recipe("default"), [f"{word}=1"])
 
 
 def test_a_recipe_one_letter_off_is_met_with_the_right_one():

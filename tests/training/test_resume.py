@@ -180,6 +180,8 @@ def test_more_epochs_follow_the_schedule_of_the_longer_run(tmp_path: Path) -> No
     kept = Record(tmp_path / "run").read("run")
     assert kept["epochs"] == 4
     assert kept["extended"] == [{"from": 2, "to": 4}]
+    assert "4 epochs" in kept["headline"]
+    assert kept["headline"].endswith("lengthened from 2")
     assert Record(tmp_path / "run").read("recipe")["epochs"] == 4
 
 

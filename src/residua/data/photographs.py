@@ -106,7 +106,7 @@ def _size_note(heads: Sequence[Head], size: tuple[int, int], spec: DataSpec) -> 
         return []
     small, large = (f"{width} × {height}" for _, width, height in (found[0], found[-1]))
     span = f"{small} pixels" if len(found) == 1 else f"{small} to {large} pixels ({len(found)} sizes)"
-    done = {"crop": "cropped", "pad": "padded", "squash": "squashed"}[spec.fit]
+    done = {"crop": "scaled and cropped", "pad": "scaled and padded", "squash": "squashed"}[spec.fit]
     return [f"images of {span} are {done} to {size[1]} × {size[0]}; --image-size and --fit change this"]
 
 

@@ -15,6 +15,9 @@ from residua.configuration import check, check_choices
 
 Weights = dict[str, Tensor]
 
+_USUAL = {"none": (0.999, 1), "ema": (0.999, 1), "lookahead": (0.774, 5)}
+"""Decay and steps between two updates where none are given."""
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -25,27 +28,34 @@ class Averaging:
     """``ema``: v is evaluated and kept, w learns on without it; ``lookahead``: w becomes v whenever v is updated
     (Zhang et al. 2019), v holding on to its past the more the nearer the end (Jordan 2024, §3.5), and is what is
     evaluated and kept: steps after the last update count, and a run too short for one is trained all the same."""
-    decay: float = 0.999
-    """What v keeps of itself in an update: min(decay, (1 + t)/(10 + t)) in the t-th one of ``ema``; for ``lookahead``
-    at step t decay · (t/T)³."""
-    every: int = 1
-    """Steps between two updates; 5 with decay 0.774 in Jordan 2024."""
+    decay: float | None = None
+    """What v keeps of itself in an update: min(decay, (1 + t)/(10 + t)) in the t-th one of ``ema``, None being 0.999;
+    for ``lookahead`` at step t decay · (t/T)³, None being 0.774 (Jordan 2024)."""
+    every: int | None = None
+    """Steps between two updates; None is 1 for ``ema``, 5 for ``lookahead`` (Jordan 2024)."""
 
     def __post_init__(self) -> None:
         check_choices(self)
-        check(0 <= self.decay < 1, "averaging.decay", self.decay, "0 up to but not 1")
-        check(self.every >= 1, "averaging.every", self.every, "1 step or above")
+        decay, every = self.decay, self.every
+        check(decay is None or 0 <= decay < 1, "averaging.decay", decay, "0 up to but not 1, or none")
+        check(every is None or every >= 1, "averaging.every", every, "1 step or above, or none")
+
+    @property
+    def steps_between(self) -> int:
+        """Returns the steps from one update to the next."""
+        return self.every or _USUAL[self.kind][1]
 
     def stands_in(self, steps: int) -> bool:
         """Says whether v is what is evaluated and kept in place of w after so many steps, the first update done."""
-        return self.kind == "ema" and steps >= self.every
+        return self.kind == "ema" and steps >= self.steps_between
 
     def kept(self, step: int, steps: int) -> float:
         """Returns what v keeps of itself after ``step`` of ``steps`` steps."""
+        decay = _USUAL[self.kind][0] if self.decay is None else self.decay
         if self.kind == "lookahead":
-            return self.decay * (step / steps) ** 3
-        update = step // self.every
-        return min(self.decay, (1 + update) / (10 + update))
+            return decay * (step / steps) ** 3
+        update = step // self.steps_between
+        return min(decay, (1 + update) / (10 + update))
 
 
 def begun(network: nn.Module, spec: Averaging) -> Weights | None:
@@ -58,7 +68,7 @@ def begun(network: nn.Module, spec: Averaging) -> Weights | None:
 @torch.no_grad()
 def update(average: Weights, network: nn.Module, spec: Averaging, *, step: int, steps: int) -> None:
     """Takes the weights after ``step`` (from 1) of ``steps`` into the average, where it is time to."""
-    if step % spec.every:
+    if step % spec.steps_between:
         return
     weights, kept = network.state_dict(), spec.kept(step, steps)
     real = [name for name, tensor in weights.items() if tensor.is_floating_point()]

@@ -1,9 +1,10 @@
 """What a run will take, said before its first step: time from multiply-adds at a measured rate, and memory.
 
 Time: the multiply-adds of the training steps over the rate at which this machine does them, which is measured on a few
-steps of this very run; the validation after each epoch and the last evaluation count as forward passes, a third of a
-step an image. Another network's time follows from its multiply-adds at the same rate. Of several processes each times
-its share of a batch while the others time theirs; the slowest is waited for, and the gradients' averaging added.
+steps of this very run; the validation after each epoch and the last evaluation, with all of its views, count as
+forward passes, a third of a step an image. Another network's time follows from its multiply-adds at the same rate. Of
+several processes each times its share of a batch while the others time theirs; the slowest is waited for, and the
+gradients' averaging added.
 
 Memory: what the process has already (its images, its weights), and on top the optimizer's numbers, the copy of the best
 weights, and the largest of a training step, an evaluation and the writing of a checkpoint. A step's activations follow
@@ -37,8 +38,6 @@ _WORTH_NAMING_SECONDS = 60
 _FLOAT = 4
 _SAVED_TWICE = 2
 """A checkpoint is put together in memory and copied once before it is written."""
-_FLOAT32_OVER_BFLOAT16 = 2
-"""Time of the last evaluation, which is in float32, over the same in bfloat16 (measured 1.7 to 2.2)."""
 
 
 @final
@@ -122,7 +121,7 @@ def estimate(plan: Plan, course: Course, state: State, *, per_step: float | None
     per_step = per_step or _per_step(course, state, fits=found.fits)
     if per_step is None or not found.fits:
         return found
-    seconds = _seconds(course, per_step)
+    seconds = course.epochs * pace.seconds_per_epoch(course, per_step) + pace.seconds_at_end(course, per_step)
     rate = plan.inspection.multiply_adds * course.batch_size / per_step
     return replace(found, seconds=seconds, multiply_adds_per_second=rate, quicker=_quicker(plan, seconds))
 
@@ -213,15 +212,6 @@ def _now_and_free(device: torch.device) -> tuple[int, int]:
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device), torch.cuda.mem_get_info(device)[0]
     return machine.resident_bytes(), machine.memory_bytes() // machine.place().local_ranks
-
-
-def _seconds(course: Course, per_step: float) -> float:
-    """Returns the time of all epochs and of the last evaluation."""
-    parts = (course.dataset.validation, course.dataset.test)
-    slower = 1 if course.precision == "float32" else _FLOAT32_OVER_BFLOAT16
-    held_out = sum(len(part) for part in parts if part is not None)
-    last = slower * pace.EVALUATION_SHARE * per_step * held_out / course.batch_size
-    return course.epochs * pace.seconds_per_epoch(course, per_step) + last
 
 
 def _quicker(plan: Plan, seconds: float) -> tuple[str, float] | None:

@@ -55,6 +55,8 @@ class Course:
     """The network, or its compiled form."""
     team: Team = ALONE
     """The processes that share each batch."""
+    rates: tuple[float, ...] | None = None
+    """The learning rate of each step, in place of the recipe's: of a range test."""
 
     @property
     def mix(self) -> MixSpec:
@@ -68,6 +70,8 @@ class Course:
 
     def learning_rate(self, step: int) -> float:
         """Returns the learning rate at a step of the run, from 0; single tensors may have a multiple of it."""
+        if self.rates is not None:
+            return self.rates[step]
         return self.recipe.optimizer.learning_rate * self.recipe.schedule.at(step, self.steps)
 
     @property

@@ -9,15 +9,13 @@ The rule of the suggestion: a tenth of the rate at which the smoothed loss is lo
 arXiv:2002.04688, `lr_find`'s ``minimum``). It suits the peak of a schedule that warms up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
 from residua.errors import NonFiniteLoss
 from residua.training import pace
-from residua.training.loop import Course, read_losses, take_steps
-from residua.training.recipe import Recipe
-from residua.training.schedules import Schedule
+from residua.training.loop import Course, read_losses
 from residua.training.state import State
 
 STEPS = 100
@@ -85,40 +83,29 @@ def find_learning_rate(
         steps: How many rates, one a step; epochs follow each other as they must.
         told: Is told the steps done and their number.
     """
-    course, trial = pace.trial(course, state)
     recipe_rate = course.recipe.optimizer.learning_rate
+    rates = tuple(recipe_rate * _LOWEST * (_HIGHEST / _LOWEST) ** (step / max(1, steps - 1)) for step in range(steps))
+    losses = _losses(*pace.trial(replace(course, rates=rates), state))
     tried: list[TriedRate] = []
-    for step in range(steps):
-        rate = recipe_rate * _LOWEST * (_HIGHEST / _LOWEST) ** (step / max(1, steps - 1))
+    for rate in rates:
         try:
-            loss = _loss_of_a_step(replace(course, recipe=_at(course.recipe, rate)), trial)
+            loss = next(losses)
         except NonFiniteLoss:
             return RateTest(tried=tuple(tried), recipe_rate=recipe_rate, ended="not finite")
         tried.append(TriedRate(rate=rate, loss=loss, smoothed=_smoothed(tried, loss)))
         if tried[-1].smoothed > _DIVERGED * min(one.smoothed for one in tried):
             return RateTest(tried=tuple(tried), recipe_rate=recipe_rate, ended="diverged")
         if told is not None:
-            told(step + 1, steps)
+            told(len(tried), steps)
     return RateTest(tried=tuple(tried), recipe_rate=recipe_rate, ended="all rates tried")
 
 
-def _at(recipe: Recipe, rate: float) -> Recipe:
-    """Returns the recipe with one rate for every step."""
-    return replace(
-        recipe,
-        optimizer=replace(recipe.optimizer, learning_rate=rate),
-        schedule=Schedule(kind="constant", warmup_fraction=0.0),
-    )
-
-
-def _loss_of_a_step(course: Course, trial: State) -> float:
-    """Takes the next step, of the next epoch where this one is over, and returns its loss."""
-    if trial.position.step >= course.steps_per_epoch:
-        trial.begin_next_epoch()
-    before = trial.position.loss_sum
-    next(take_steps(course, trial))
-    read_losses(course, trial, None, step=trial.position.total_steps)
-    return (trial.position.loss_sum - before) / course.batch_size
+def _losses(course: Course, trial: State) -> Iterator[float]:
+    """Takes steps epoch after epoch and yields the loss of each, read at once."""
+    for images in pace.endless_steps(course, trial):
+        read_losses(course, trial, None, step=trial.position.total_steps)
+        yield trial.position.loss_sum / images
+        trial.position.loss_sum = 0.0
 
 
 def _smoothed(tried: list[TriedRate], loss: float) -> float:

@@ -204,7 +204,7 @@ def fast() -> Recipe:
             filter_scale=24.0,
             norm_bias_scale=64.0 * 81,
         ),
-        averaging=Averaging(kind="lookahead", decay=0.774, every=5),
+        averaging=Averaging(kind="lookahead"),
         schedule=Schedule(kind="one_cycle", warmup_fraction=0.0),
         label_smoothing=0.2,
         crop_padding=2,

@@ -106,7 +106,8 @@ def write_resumption(
     kept, step, epochs = run.read("run"), sitting.state.position.total_steps, sitting.plan.epochs
     values: dict[str, Any] = {"status": "training", "resumed_at": [*kept["resumed_at"], step]}
     if epochs != kept["epochs"]:
-        values |= {"epochs": epochs, "extended": [*kept["extended"], {"from": kept["epochs"], "to": epochs}]}
+        said = {"headline": sitting.plan.headline, "reason": sitting.plan.reason}
+        values |= {"epochs": epochs, "extended": [*kept["extended"], {"from": kept["epochs"], "to": epochs}], **said}
     if move is not None:
         values |= {"processes": move["to"], "moved": [*kept.get("moved", []), {"step": step, **move}]}
     if changed:
@@ -126,4 +127,11 @@ def extended(decided: Plan, epochs: int | None) -> Plan:
             f"--epochs is {epochs} here and {decided.epochs} in the run, whose schedule has passed that; give more, "
             "or train anew"
         )
-    return replace(decided, epochs=epochs, recipe=replace(decided.recipe, epochs=epochs))
+    longer = replace(
+        decided,
+        epochs=epochs,
+        recipe=replace(decided.recipe, epochs=epochs),
+        reason=f"{decided.reason}; lengthened from {decided.epochs}",
+        said=(),
+    )
+    return replace(longer, said=(longer.headline, *decided.said[1:]))

@@ -135,8 +135,9 @@ class Sitting:
         passed = (time.perf_counter() - self.plan.began) / 60
         per_step = pace.seconds_per_step(self.course, self.state)
         each = pace.seconds_per_epoch(self.course, per_step)
-        [(passed, each), *_] = self.course.team.gathered((passed, each))
-        epochs = pace.affordable_epochs(max(0.01, minutes - passed), each)
+        last = pace.seconds_at_end(self.course, per_step)
+        [(passed, each, last), *_] = self.course.team.gathered((passed, each, last))
+        epochs = pace.affordable_epochs(max(0.01, minutes - passed), each, last)
         reason = f"as many epochs as fit into {minutes:g} min at the measured {each:.1f} s each"
         return replace(
             self,
