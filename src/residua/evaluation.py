@@ -25,7 +25,12 @@ from residua.machine import Precision
 
 Views = Literal["one", "mirror", "six"]
 """How often an image is looked at: as it is, mirrored too, or six times (`views_of`)."""
-LOOKS: dict[Views, int] = {"one": 1, "mirror": 2, "six": 6}
+_PLACES: dict[Views, tuple[tuple[float, int], ...]] = {
+    "mirror": ((1.0, 1),),
+    "six": ((0.5, 1), (0.25, 0), (0.25, 2)),
+}
+"""Weight and corner, within a border of a pixel, of each pair of an image and its mirror image."""
+LOOKS: dict[Views, int] = {"one": 1, **{views: 2 * len(places) for views, places in _PLACES.items()}}
 """Forward passes of each."""
 _RELIABILITY_BINS = 10
 BATCH_SIZE = 256
@@ -105,8 +110,7 @@ def views_of(images: Float[Tensor, "b c h w"], views: Views) -> Iterator[tuple[f
         return
     height, width = images.shape[2:]
     framed = functional.pad(images, (1, 1, 1, 1), mode="reflect")
-    places = {"mirror": ((1.0, 1),), "six": ((0.5, 1), (0.25, 0), (0.25, 2))}[views]
-    for weight, corner in places:
+    for weight, corner in _PLACES[views]:
         view = framed[:, :, corner : corner + height, corner : corner + width]
         yield weight / 2, view
         yield weight / 2, view.flip(3)
