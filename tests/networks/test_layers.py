@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from residua.networks.layers import GlobalAveragePool
+from residua.networks.layers import GlobalAveragePool, SubsampledConvolution, convolution
 
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last}
 
@@ -24,3 +24,21 @@ def test_the_pool_is_torchs_to_the_bit_and_its_gradient_lies_in_memory_as_the_ma
     assert torch.equal(ours, torchs)
     assert torch.equal(our_gradient, torchs_gradient)
     assert our_gradient.is_contiguous(memory_format=LAYOUTS[layout])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("channels", [2, 3, 4, 6, 12, 15, 16])
+def test_a_strided_pointwise_convolution_learns_as_in_float64(channels: int, layout: str) -> None:
+    """torch's own of few channels writes beyond its memory where a processor has no AVX-512."""
+    torch.manual_seed(channels)
+    layer = convolution(channels, 8, 1, stride=2, bias=True).to(memory_format=LAYOUTS[layout])
+    assert isinstance(layer, SubsampledConvolution) == (channels < 16)
+    maps = torch.randn(3, channels, 8, 7).contiguous(memory_format=LAYOUTS[layout]).requires_grad_()
+    kernel, bias = layer.weight.double(), layer.bias.double()
+    exact = torch.nn.functional.conv2d(maps.double(), kernel, bias, stride=2)
+    assert torch.allclose(layer(maps).double(), exact, atol=1e-6)
+    along = torch.randn(exact.shape)
+    ours = torch.autograd.grad(layer(maps), (layer.weight, layer.bias, maps), along)
+    theirs = torch.autograd.grad(exact, (layer.weight, layer.bias, maps), along.double())
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)

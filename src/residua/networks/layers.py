@@ -142,11 +142,29 @@ class SqueezeExcitation(nn.Module):
         return x * weights[:, :, None, None]
 
 
+@final
+class SubsampledConvolution(nn.Conv2d):
+    """A strided 1×1 convolution of few channels that leaves out first what it would step over: the same numbers.
+
+    On processors without AVX-512 the gradient of torch's own for its weights writes beyond its memory, or is wrong,
+    where there are fewer channels than the kernel takes at a time (oneDNN issue 6035, channels last).
+    """
+
+    FEWEST = 16
+    """Channels from which on torch's own is used: the widest block of its kernels."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        down, right = self.stride
+        return functional.conv2d(x[:, :, ::down, ::right], self.weight, self.bias)
+
+
 def convolution(
     in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, bias: bool, groups: int = 1
 ) -> nn.Conv2d:
     """Returns a convolution that keeps the size of its maps, up to the stride, by padding half the kernel."""
-    return nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=bias, groups=groups)
+    few = kernel == 1 and stride > 1 and in_channels < SubsampledConvolution.FEWEST
+    kind = SubsampledConvolution if few and groups == 1 else nn.Conv2d
+    return kind(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=bias, groups=groups)
 
 
 def norm_and_activation(style: Style, channels: int) -> Layers:

@@ -17,8 +17,9 @@ from residua.diagnostics.case import Examples
 from residua.diagnostics.operations import Operation
 from residua.diagnostics.trace import trace
 from residua.errors import BadNetwork
+from residua.networks.layers import SubsampledConvolution
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, SubsampledConvolution)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 Pair = tuple[str, str]
 """Paths of a convolution and of the norm that directly follows it."""
@@ -54,9 +55,9 @@ class Fold:
 def foldable(module: nn.Module, examples: Examples) -> tuple[Pair, ...]:
     """Returns the norms that directly follow a convolution in a forward pass, with it; those that are certain.
 
-    Certain: torch's own classes without hooks, each called once; the convolution's weight is read once, and its
-    output by the norm alone; and the module gives one tensor, so that nothing comes out at its side. A module whose
-    forward pass cannot be traced has none.
+    Certain: torch's own classes, or ours for few channels, without hooks, each called once; the convolution's weight is
+    read once, and its output by the norm alone; and the module gives one tensor, so that nothing comes out at its
+    side. A module whose forward pass cannot be traced has none.
     """
     kinds = {type(one) for one in module.modules()}
     if kinds.isdisjoint(_CONVOLUTIONS) or kinds.isdisjoint(_NORMS):
@@ -114,7 +115,7 @@ def folded(module: nn.Module, pair: Pair, parts: Mapping[str, Tensor]) -> Fold:
 
 
 def _are_plain(module: nn.Module, before: Operation, norm: Operation) -> bool:
-    """Says whether two operations are a convolution and a batch norm as torch has them."""
+    """Says whether two operations are a convolution and a batch norm as torch has them, or as ours for few channels."""
     first, second = module.get_submodule(before.module), module.get_submodule(norm.module)
     hooks = (*first._forward_hooks, *first._forward_pre_hooks, *second._forward_hooks, *second._forward_pre_hooks)
     return (
