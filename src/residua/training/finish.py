@@ -2,8 +2,9 @@
 
 import shutil
 import time
+from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, final
 
 import torch
 
@@ -12,6 +13,7 @@ from residua.artifact import Artifact
 from residua.data.dataset import Dataset, Part
 from residua.evaluation import Outcome
 from residua.networks.network import ResidualNetwork
+from residua.training.averaging import Weights
 from residua.training.baselines import baselines
 from residua.training.distributed import ALONE, Team
 from residua.training.loop import diverged
@@ -20,22 +22,31 @@ from residua.training.record import Record
 from residua.training.state import State
 
 
-def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, team: Team = ALONE) -> None:
-    """Evaluates the chosen weights on every held-out part, the test part once, and has rank 0 write the result.
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judgement:
+    """What the chosen weights said of every held-out part."""
 
-    ``run.json`` says "finished" only when everything else is on the disk. ``network`` is left with the
-    chosen weights, in evaluation mode, on the processor.
+    outcomes: dict[str, Outcome]
+    """By the part's name, at temperature 1."""
+    views: dict[str, dict[str, Any]]
+    """Of each part, the accuracy over several views, where the recipe asks for them."""
+
+
+def chosen(plan: Plan, state: State) -> Weights | None:
+    """Returns the weights that the recipe chooses of all epochs; None where they are the network's own."""
+    return state.best_weights or state.result(plan.recipe.averaging)
+
+
+def judge(plan: Plan, network: ResidualNetwork, state: State, *, team: Team = ALONE) -> Judgement:
+    """Evaluates the network, which holds the chosen weights, on every held-out part, the test part once.
 
     Raises:
         NonFiniteLoss: If a weight, or a part's loss, is no finite number.
     """
-    kept = state.best_weights or state.result(plan.recipe.averaging)
-    if kept is not None:
-        network.load_state_dict(kept)
     for name, weight in network.named_parameters():
         if not weight.isfinite().all():  # a step's loss is read before it changes the weights: the last one's is not
             raise team.agreed(diverged(f"the weight {name} is not finite", len(state.history), plan.recipe))
-    network.eval()
     look, outcomes, views = plan.dataset.preprocessing, {}, {}
     for part in (plan.dataset.validation, plan.dataset.test):
         if part is not None:
@@ -44,9 +55,22 @@ def finish(made: Record, plan: Plan, network: ResidualNetwork, state: State, *, 
             if not isfinite(loss):
                 raise team.agreed(diverged(f"the {part.name} loss is {loss}", len(state.history), plan.recipe))
             views[part.name] = _seen_again(plan, network, part, team)
-    network.to(torch.device("cpu"))
+    return Judgement(outcomes=outcomes, views=views)
+
+
+def finish(
+    made: Record, plan: Plan, network: ResidualNetwork, state: State, judged: Judgement, *, team: Team = ALONE
+) -> None:
+    """Has rank 0 write the result; ``run.json`` says "finished" only when everything else is on the disk.
+
+    ``network`` is left with the chosen weights, in evaluation mode, on the processor.
+    """
+    kept = chosen(plan, state)
+    if kept is not None:
+        network.load_state_dict(kept)
+    network.eval().to(torch.device("cpu"))
     write = made.writing()(_write)
-    team.lead(lambda: write(made, plan, network, state, _calibrated(outcomes), views=views))
+    team.lead(lambda: write(made, plan, network, state, _calibrated(judged.outcomes), views=judged.views))
 
 
 def _write(

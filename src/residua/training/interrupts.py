@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a run trains: the step under way is finished first."""
+"""Ctrl-C and SIGTERM while a run trains: the step under way is finished first, an evaluation is not."""
 
 import contextlib
 import signal
@@ -19,11 +19,28 @@ class StopRequest:
 
     signal: int | None = None
     """SIGINT, of Ctrl-C, or SIGTERM, of a scheduler that wants the machine back."""
+    cuts: bool = False
+    """Whether it ends at once what is under way, by KeyboardInterrupt."""
 
     @property
     def asked(self) -> bool:
         """Says whether somebody has."""
         return self.signal is not None
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Lets a request raise KeyboardInterrupt, whatever its signal, within: for work that changes nothing.
+
+        Raises:
+            KeyboardInterrupt: At once where somebody has asked before.
+        """
+        self.cuts = True
+        try:
+            if self.asked:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self.cuts = False
 
     def wait(self, seconds: float) -> None:
         """Returns as soon as somebody has asked, or when the seconds are over."""
@@ -49,6 +66,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
         request.signal = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if request.cuts:
+            raise KeyboardInterrupt
 
     for number in _SIGNALS:
         signal.signal(number, ask)

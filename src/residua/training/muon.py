@@ -53,7 +53,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
-    """Returns U Vᵀ of a matrix U S Vᵀ, roughly: singular values between about 0.3 and 1.3 instead of 1.
+    """Returns U Vᵀ of a matrix U S Vᵀ, roughly: singular values between 0.3 and 1.2 instead of 1, where they were above
+    0.0078 of the matrix' norm; those below grow by 41 at most.
 
     Three Newton–Schulz iterations X ← a·X + (b·A + c·A²)·X with A = X Xᵀ, in bfloat16 as published: the error of the
     arithmetic is below that of stopping early.

@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -22,7 +22,7 @@ from residua.networks.network import ResidualNetwork, build
 from residua.networks.whitening import whiten
 from residua.training import averaging, checkpoint, pace, refusals
 from residua.training.distributed import ALONE, Team, noticing_losses
-from residua.training.finish import finish
+from residua.training.finish import Judgement, chosen, finish, judge
 from residua.training.interrupts import StopRequest, stop_on_signals
 from residua.training.loop import Course, balanced, diverged, forward_of, read_losses, take_steps
 from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
@@ -151,8 +151,10 @@ class Sitting:
         try:
             with stop_on_signals() as stop, noticing_losses(self.course.team, lambda: self._says_lost(made, stop)):
                 self._tell_start(made)
-                self._train(made, stop)
-                finish(made, self.plan, self.network, self.state, team=self.course.team)
+                saver = Saver(self.course, self.state, made.checkpoints)
+                self._train(made, saver, stop)
+                judged = self._judged(made, saver, stop)
+                finish(made, self.plan, self.network, self.state, judged, team=self.course.team)
         except BaseException as error:
             if self.course.team.leads and made.status == "training":
                 with contextlib.suppress(OSError):  # on a full disk the checkpoint before is what counts
@@ -178,9 +180,8 @@ class Sitting:
             f"go on with `residua train --resume {shlex.quote(str(made.path))}`"
         )
 
-    def _train(self, made: Record, stop: StopRequest) -> None:
+    def _train(self, made: Record, saver: Saver, stop: StopRequest) -> None:
         position = self.state.position
-        saver = Saver(self.course, self.state, made.checkpoints)
         if position.total_steps == 0 and self.plan.start is not None:
             saver.save()
         log = self.course.team.together(lambda: self._begun_log(made))
@@ -192,7 +193,7 @@ class Sitting:
                     before = self.state.position.loss_sum
                     self._tell_step(images)
                     self._stop_or_save(made, saver, stop)
-                self._end_epoch(made)
+                self._end_epoch(made, saver, stop)
                 self._stop_or_save(made, saver, stop, epoch_ended=not self._is_over())
 
     def _begun_log(self, made: Record) -> StepLog:
@@ -231,12 +232,37 @@ class Sitting:
         kind = Terminated if number == signal.SIGTERM else Interrupted
         raise self.course.team.agreed(kind(f"stopped after step {done:,} of {steps:,}, saved; go on with: {command}"))
 
-    def _end_epoch(self, made: Record) -> None:
+    def _end_epoch(self, made: Record, saver: Saver, stop: StopRequest) -> None:
         """Evaluates on validation, writes the epoch's line, and moves on to the next epoch."""
-        validation = self.course.dataset.validation
-        began = time.perf_counter()
-        with averaging.averaged(self.network, self.state.result(self.course.recipe.averaging)):
-            self._judge_epoch(made, began, None if validation is None else self._outcome(validation))
+        validation, average = self.course.dataset.validation, self.state.result(self.course.recipe.averaging)
+        began, outcome = time.perf_counter(), None
+        if validation is not None:
+            with self._looking(made, saver, stop, average):
+                outcome = self._outcome(validation)
+        with averaging.averaged(self.network, average):
+            self._judge_epoch(made, began, outcome)
+
+    def _judged(self, made: Record, saver: Saver, stop: StopRequest) -> Judgement:
+        """Evaluates the chosen weights on all that is held out."""
+        with self._looking(made, saver, stop, chosen(self.plan, self.state)):
+            return judge(self.plan, self.network, self.state, team=self.course.team)
+
+    @contextlib.contextmanager
+    def _looking(
+        self, made: Record, saver: Saver, stop: StopRequest, weights: averaging.Weights | None
+    ) -> Iterator[None]:
+        """Puts weights into the network for an evaluation, which a signal ends at once: the state has no part in it.
+
+        Of several processes a signal may reach one, which would leave the others waiting: they end theirs first.
+        """
+        cut = stop.at_once() if self.course.team.ranks == 1 else contextlib.nullcontext()
+        try:
+            with averaging.averaged(self.network, weights), cut:
+                yield
+        except KeyboardInterrupt:
+            if stop.signal is None:
+                raise
+            self._interrupt(made, saver, stop.signal)
 
     def _judge_epoch(self, made: Record, began: float, outcome: Outcome | None) -> None:
         position = self.state.position
