@@ -241,7 +241,7 @@ def test_a_set_in_use_may_be_removed_and_stays_readable(paths: list[Path], tmp_p
 def test_builds_broken_off_are_removed_after_a_day(tmp_path: Path):
     fresh = laid(tmp_path / "c", f".{'a' * 64}.npy.partial", size=9, age=3600)
     stale = [laid(tmp_path / "c", f".{'b' * 64}.npy.partial{end}", size=9, age=25 * 3600) for end in ("", ".sums")]
-    cache.make_room(tmp_path / "c", needed=1, limit=100)
+    assert cache.no_room(tmp_path / "c", 1, 100) is None
     assert fresh.exists()
     assert not any(path.exists() for path in stale)
 
@@ -250,6 +250,7 @@ def test_other_peoples_files_are_left_alone(tmp_path: Path):
     """A folder that somebody names may hold arrays of theirs: only names that are keys are the cache's."""
     theirs = [laid(tmp_path / "c", name, size=100, age=25 * 3600) for name in ("features.npy", ".notes.npy.bak")]
     cache.make_room(tmp_path / "c", needed=100, limit=50)
+    cache.remove_broken_off(tmp_path / "c")
     assert all(path.exists() for path in theirs)
 
 
@@ -300,3 +301,15 @@ def test_the_folder_is_the_one_asked_for_or_the_variables(monkeypatch: pytest.Mo
     assert cache.folder("/elsewhere") == Path("/elsewhere")
     monkeypatch.delenv("RESIDUA_CACHE")
     assert cache.folder(None).parts[-2:] == ("residua", "pixels")
+
+
+def test_sets_make_way_on_a_full_disk_unless_that_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    old, new = (laid(tmp_path / "c", f"{name * 64}.npy", size=300, age=age) for name, age in (("a", 900), ("b", 60)))
+    monkeypatch.setattr(cache, "_SPARE_BYTES", 100)
+    monkeypatch.setattr("residua.data.cache.shutil.disk_usage", lambda _: type("Usage", (), {"free": 200}))
+    assert "finds no room" in str(cache.no_room(tmp_path / "c", 701, 10_000))
+    assert old.exists()
+    assert new.exists()
+    assert cache.no_room(tmp_path / "c", 400, 10_000) is None
+    assert not old.exists()
+    assert new.exists()

@@ -55,7 +55,7 @@ def key(paths: Sequence[Path], states: Sequence[State], target: Target) -> str:
 
 
 def no_room(where: Path, needed: int, limit: int, *, key: str = "") -> str | None:
-    """Says why so many bytes find no place, after the sets used longest ago made way; None where they find one.
+    """Says why so many bytes find no place; None where they find one, the sets used longest ago having made way.
 
     What a build of the set ``key`` holds already, broken off or under way, is not needed again.
     """
@@ -63,19 +63,21 @@ def no_room(where: Path, needed: int, limit: int, *, key: str = "") -> str | Non
         return f"a cache of {size(needed)} is above data.cache_gb={limit / 1e9:g}"
     try:
         where.mkdir(parents=True, exist_ok=True)
-        make_room(where, needed, limit)
+        remove_broken_off(where)
         free = shutil.disk_usage(where).free
         begun = where / f".{key}.npy.partial"
         held = begun.stat().st_size if begun.exists() else 0
+        room = sum(about.st_size for about, _ in _files(where, _SET)) + held + free - _SPARE_BYTES
+        if needed > room:
+            return f"a cache of {size(needed)} finds no room in {where} ({size(free)} free)"
+        make_room(where, needed, min(limit, room))
     except OSError as error:
         return f"{where} cannot be written ({error.strerror})"
-    if free < needed - held + _SPARE_BYTES:
-        return f"a cache of {size(needed)} finds no room in {where} ({size(free)} free)"
     return None
 
 
 def make_room(where: Path, needed: int, limit: int) -> None:
-    """Removes the sets used longest ago until so many bytes keep the limit, and builds broken off a day ago.
+    """Removes the sets used longest ago until so many bytes keep the limit.
 
     Other files in the folder are not the cache's: only names that are keys are touched.
     """
@@ -87,6 +89,10 @@ def make_room(where: Path, needed: int, limit: int) -> None:
         with contextlib.suppress(OSError):  # mapped by another process, where the system forbids removing it
             found.unlink()
             total -= about.st_size
+
+
+def remove_broken_off(where: Path) -> None:
+    """Removes what builds left that were broken off a day ago."""
     for about, rest in _files(where, _BEGUN):
         with contextlib.suppress(OSError):
             if time.time() - about.st_mtime > _BROKEN_OFF_SECONDS:

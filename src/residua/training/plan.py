@@ -1,7 +1,7 @@
 """From what a user asked to all that is decided before the first step; every refusal comes from here."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -119,7 +119,7 @@ def plan(
     """
     began, given = time.perf_counter(), asked
     asked = _with_factory(asked)
-    settings = _by_room(asked.settings)
+    settings = by_room(asked.settings)
     refusals.require_agreement(asked, settings)
     base = configuration.with_settings(recipe(asked.recipe or "default"), settings["recipe"])
     device = machine.device(asked.device)
@@ -215,7 +215,7 @@ def _reason(asked: TrainSpec, base: Recipe, chosen: Choice) -> str:
     return chosen.reason if given else f"{chosen.reason}, {span} {asked.minutes or DEFAULT_MINUTES:g} min"
 
 
-def _by_room(settings: tuple[str, ...]) -> dict[str, list[str]]:
+def by_room(settings: Iterable[str]) -> dict[str, list[str]]:
     """Sorts ``name=value`` settings into those of the network, the data and the recipe; drops the room's name.
 
     What the data has from the recipe is the recipe's.

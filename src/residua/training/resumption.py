@@ -8,10 +8,13 @@ from typing import Any
 from residua import configuration, files, machine
 from residua.data import sources
 from residua.data.mixing import MixSpec
+from residua.data.sources import DataSpec
 from residua.errors import BadRun, BadSetting, unknown
+from residua.networks.spec import NetworkSpec
 from residua.training import checkpoint, record
 from residua.training.distributed import depends_on_shares
-from residua.training.plan import Plan
+from residua.training.plan import Plan, by_room
+from residua.training.recipe import Recipe
 from residua.training.record import Record
 from residua.training.sitting import Sitting
 from residua.training.spec import TrainSpec, has_effect
@@ -30,6 +33,7 @@ def as_begun(run: str | os.PathLike[str], asked: dict[str, Any]) -> Record:
             raise BadSetting(unknown("setting of a resumed run", name, known))
         before, wanted = getattr(kept, name), _as_kept(name, value)
         if name == "settings":
+            _require_known(opened, wanted)
             before, wanted = (
                 tuple(s.removeprefix("recipe.") for s in settings if has_effect(s)) for settings in (before, wanted)
             )
@@ -40,6 +44,15 @@ def as_begun(run: str | os.PathLike[str], asked: dict[str, Any]) -> Record:
                 "leave it out, or train anew"
             )
     return opened
+
+
+def _require_known(run: Record, settings: tuple[str, ...]) -> None:
+    """Raises `BadSetting` for a ``name=value`` that no run takes."""
+    asked, kept = by_room(settings), run.read("recipe")
+    configuration.with_settings(configuration.from_json(Recipe, kept), asked["recipe"])
+    specification = configuration.from_json(NetworkSpec, run.read("specification"))
+    configuration.with_settings(specification, asked["network"], "network.")
+    configuration.with_settings(DataSpec(), asked["data"], "data.")
 
 
 def _as_kept(name: str, value: Any) -> Any:
