@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from residua.networks.layers import GlobalAveragePool, SubsampledConvolution, convolution
 
@@ -31,14 +32,15 @@ def test_the_pool_is_torchs_to_the_bit_and_its_gradient_lies_in_memory_as_the_ma
 def test_a_strided_pointwise_convolution_learns_as_in_float64(channels: int, layout: str) -> None:
     """torch's own of few channels writes beyond its memory where a processor has no AVX-512."""
     torch.manual_seed(channels)
-    layer = convolution(channels, 8, 1, stride=2, bias=True).to(memory_format=LAYOUTS[layout])
+    layer = convolution(channels, 8, 1, stride=2, bias=True)
+    layer.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
     assert isinstance(layer, SubsampledConvolution) == (channels < 16)
     maps = torch.randn(3, channels, 8, 7).contiguous(memory_format=LAYOUTS[layout]).requires_grad_()
-    kernel, bias = layer.weight.double(), layer.bias.double()
-    exact = torch.nn.functional.conv2d(maps.double(), kernel, bias, stride=2)
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    exact = functional.conv2d(maps.double(), weight.double(), bias.double(), stride=2)
     assert torch.allclose(layer(maps).double(), exact, atol=1e-6)
     along = torch.randn(exact.shape)
-    ours = torch.autograd.grad(layer(maps), (layer.weight, layer.bias, maps), along)
-    theirs = torch.autograd.grad(exact, (layer.weight, layer.bias, maps), along.double())
+    ours = torch.autograd.grad(layer(maps), (weight, bias, maps), along)
+    theirs = torch.autograd.grad(exact, (weight, bias, maps), along.double())
     for one, other in zip(ours, theirs, strict=True):
         assert torch.allclose(one, other, atol=1e-5)

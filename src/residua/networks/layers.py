@@ -153,9 +153,9 @@ class SubsampledConvolution(nn.Conv2d):
     FEWEST = 16
     """Channels from which on torch's own is used: the widest block of its kernels."""
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
         down, right = self.stride
-        return functional.conv2d(x[:, :, ::down, ::right], self.weight, self.bias)
+        return functional.conv2d(input[:, :, ::down, ::right], self.weight, self.bias)
 
 
 def convolution(
