@@ -116,6 +116,12 @@ def test_a_transparent_colour_key_is_laid_on_white(tmp_path: Path):
     assert np.array_equal(pixels(path)[0], COLOUR[0])
 
 
+def test_a_transparent_grey_of_sixteen_bits_is_laid_on_white(tmp_path: Path):
+    values = np.array([[0, 1000], [30000, 65535]], dtype=np.uint16)
+    path = saved(tmp_path / "x.png", Image.fromarray(values), transparency=1000)
+    assert pixels(path).tolist() == [[0, 255], [117, 255]]
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB"])
 def test_other_colour_spaces_become_rgb(tmp_path: Path, mode: str):
     image = Image.new("RGB", (8, 6), (200, 40, 90)).convert(mode if mode != "LAB" else "RGB")

@@ -33,7 +33,7 @@ from residua.errors import BadData
 
 FOLDER_VARIABLE = "RESIDUA_CACHE"
 _SET, _BEGUN = re.compile(r"[0-9a-f]{64}\.npy"), re.compile(r"\.[0-9a-f]{64}\.npy\..*")
-_RULES = 1  # counts the changes to imagefile and fitting that change pixels
+_RULES = 2  # counts the changes to imagefile and fitting that change pixels
 _DECODERS = ("pillow", "pillow-heif", "rawpy")
 _BLOCK_BYTES = 4 << 20
 _SPARE_BYTES = 1 << 30  # that the disk keeps free for the run itself

@@ -141,7 +141,8 @@ def plain(image: Image.Image, name: str = "the image") -> Image.Image:
         BadData: If its pixels are floats or 32-bit integers, whose white nobody knows.
     """
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        return Image.fromarray(eight_bit(np.asarray(image).astype(np.uint16)))
+        values = np.asarray(image).astype(np.uint16)
+        return Image.fromarray(eight_bit(np.where(values == image.info.get("transparency", -1), 0xFFFF, values)))
     if image.mode[:1] in ("I", "F"):
         pixels = "float" if image.mode[:1] == "F" else "32-bit"
         raise BadData(f"{name} has {pixels} pixels, whose white is not known; save it with 8 or 16 bits a channel")
