@@ -84,7 +84,10 @@ def test_deepening_changes_no_bit_and_what_it_adds_learns(changes: dict[str, Any
 REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"shortcut": "none"}, "plain network"),
     ({"order": "bn_after_addition"}, "norm changes the sum"),
-    *(({"activation": kind}, "leave its own output") for kind in ("leaky_relu", "prelu", "sigmoid", "tanh")),
+    *(
+        ({"activation": kind}, "leave its own output")
+        for kind in ("leaky_relu", "prelu", "gelu", "silu", "hardswish", "sigmoid", "tanh")
+    ),
     *(
         ({"shortcut": kind}, "not the identity where shapes agree")
         for kind in ("projection_everywhere", "scaled", "exclusive_gating", "shortcut_only_gating", "dropout")

@@ -179,6 +179,8 @@ _KEEP_SHAPE = {
     nn.LeakyReLU: "leaky relu",
     nn.PReLU: "prelu",
     nn.GELU: "gelu",
+    nn.SiLU: "silu",
+    nn.Hardswish: "hardswish",
     nn.Sigmoid: "sigmoid",
     nn.Tanh: "tanh",
 }

@@ -34,6 +34,8 @@ GAINS: dict[ActivationKind, float] = {
     "leaky_relu": nn.init.calculate_gain("leaky_relu", nn.LeakyReLU().negative_slope),
     "prelu": nn.init.calculate_gain("leaky_relu", 0.25),
     "gelu": nn.init.calculate_gain("relu"),
+    "silu": nn.init.calculate_gain("relu"),
+    "hardswish": nn.init.calculate_gain("relu"),
     "sigmoid": nn.init.calculate_gain("sigmoid"),
     "tanh": nn.init.calculate_gain("tanh"),
 }

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-ActivationKind = Literal["relu", "leaky_relu", "prelu", "gelu", "sigmoid", "tanh"]
+ActivationKind = Literal["relu", "leaky_relu", "prelu", "gelu", "silu", "hardswish", "sigmoid", "tanh"]
 NormKind = Literal["batch", "group", "none"]
 
 ACTIVATIONS: dict[ActivationKind, Callable[[], nn.Module]] = {
@@ -18,6 +18,8 @@ ACTIVATIONS: dict[ActivationKind, Callable[[], nn.Module]] = {
     "leaky_relu": nn.LeakyReLU,
     "prelu": nn.PReLU,
     "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "hardswish": nn.Hardswish,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
 }
