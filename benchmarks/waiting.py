@@ -12,10 +12,10 @@ import sys
 import time
 from contextlib import ExitStack
 
-CASES = {"resnet20": (32, 128, 10), "resnet18": (224, 16, 3)}  # side, batch, steps a turn
+CASES = {"resnet20": (32, 128, 10), "resnet18": (224, 8, 3)}  # side, batch, steps a turn
 POLICIES = {"spins": {}, "sleeps": {"OMP_WAIT_POLICY": "passive"}}
 OTHERS = {"alone": 0, "beside one busy program": 1}
-WARM_STEPS = 2
+WARM_STEPS = 1
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 
 
