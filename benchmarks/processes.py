@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 CASES = {"resnet20": (32, 128, 12), "resnet18": (224, 32, 4)}  # side, batch over all processes, steps a turn
 ARMS = {"two processes": (2, 1), "one process": (1, 2)}  # processes, threads of each
@@ -21,25 +20,12 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 
 def rate(name: str) -> float:
     """Returns images a second over all processes; run by each of them."""
-    from training_rate import course_of
+    from training_rate import images_per_second
 
-    from residua import machine
     from residua.training.distributed import joined
-    from residua.training.loop import take_steps
 
-    machine.prepare_process()
-    side, batch, steps = CASES[name]
     with joined("cpu") as team:
-        walk = take_steps(*course_of(name, side, batch, WARM_STEPS + steps, team))
-        for _ in range(WARM_STEPS):
-            next(walk)
-        began = time.perf_counter()
-        for _ in range(steps):
-            next(walk)
-        team.largest([0])
-        seconds = time.perf_counter() - began
-        del walk  # with it the group's threads, which must not outlive `joined`
-        return batch * steps / seconds
+        return images_per_second(name, *CASES[name], warm=WARM_STEPS, team=team)
 
 
 def turn(arm: str, name: str) -> float:

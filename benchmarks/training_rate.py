@@ -66,6 +66,23 @@ def course_of(name: str, side: int, batch: int, steps: int, team: Any = None) ->
     return course, State(network=network, optimizer=optimizer_for(network, course.recipe.optimizer))
 
 
+def images_per_second(name: str, side: int, batch: int, steps: int, *, warm: int, team: Any = None) -> float:
+    """Returns the rate of `loop.take_steps` on `course_of`, over all processes of the team."""
+    from residua import machine
+    from residua.training.distributed import ALONE
+    from residua.training.loop import take_steps
+
+    machine.prepare_process()
+    walk = take_steps(*course_of(name, side, batch, warm + steps, team))
+    for _ in range(warm):
+        next(walk)
+    began = time.perf_counter()
+    for _ in range(steps):
+        next(walk)
+    (team or ALONE).largest([0])
+    return batch * steps / (time.perf_counter() - began)
+
+
 def textbook(name: str, *, keep_memory: bool) -> float:
     import torch
 

@@ -9,7 +9,6 @@ noise, all four in one interleaved run.
 import os
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 
 CASES = {"resnet20": (32, 128, 10), "resnet18": (224, 8, 3)}  # side, batch, steps a turn
@@ -17,25 +16,6 @@ POLICIES = {"spins": {}, "sleeps": {"OMP_WAIT_POLICY": "passive"}}
 OTHERS = {"alone": 0, "beside one busy program": 1}
 WARM_STEPS = 1
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-
-
-def rate(name: str) -> float:
-    """Returns images a second."""
-    from training_rate import course_of
-
-    from residua import machine
-    from residua.training.distributed import ALONE
-    from residua.training.loop import take_steps
-
-    machine.prepare_process()
-    side, batch, steps = CASES[name]
-    walk = take_steps(*course_of(name, side, batch, WARM_STEPS + steps, ALONE))
-    for _ in range(WARM_STEPS):
-        next(walk)
-    began = time.perf_counter()
-    for _ in range(steps):
-        next(walk)
-    return batch * steps / (time.perf_counter() - began)
 
 
 def turn(name: str, policy: str, others: int) -> float:
@@ -51,17 +31,16 @@ def turn(name: str, policy: str, others: int) -> float:
     return float(done.stdout.split()[-1])
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
     from results import spread, write
 
     found = {}
-    for name in names:
+    for name, (side, batch, steps) in CASES.items():
         rows = [
             {other: {policy: turn(name, policy, count) for policy in POLICIES} for other, count in OTHERS.items()}
             for _ in range(ROUNDS)
         ]
         ratios = {other: spread([row[other]["sleeps"] / row[other]["spins"] for row in rows]) for other in OTHERS}
-        side, batch, steps = CASES[name]
         found[name] = {"side": side, "batch_size": batch, "steps": steps, "ratio": ratios, "images_per_second": rows}
         told = ", ".join(
             f"{other} {one['median']:.2f}× ({one['min']:.2f} to {one['max']:.2f})" for other, one in ratios.items()
@@ -72,6 +51,8 @@ def main(names: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--turn"]:
-        print(rate(sys.argv[2]))
+        from training_rate import images_per_second
+
+        print(images_per_second(sys.argv[2], *CASES[sys.argv[2]], warm=WARM_STEPS))
     else:
-        main(sys.argv[1:] or list(CASES))
+        main()

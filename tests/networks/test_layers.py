@@ -39,6 +39,7 @@ def test_a_strided_pointwise_convolution_learns_as_in_float64(channels: int, lay
     weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
     exact = functional.conv2d(maps.double(), weight.double(), bias.double(), stride=2)
     assert torch.allclose(layer(maps).double(), exact, atol=1e-6)
+    assert layer(maps).grad_fn._saved_stride == ((1, 1) if channels < 16 else (2, 2))  # type: ignore[union-attr]
     along = torch.randn(exact.shape)
     ours = torch.autograd.grad(layer(maps), (weight, bias, maps), along)
     theirs = torch.autograd.grad(exact, (weight, bias, maps), along.double())

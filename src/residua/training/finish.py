@@ -33,7 +33,7 @@ class Judgement:
     """Of each part, the accuracy over several views, where the recipe asks for them."""
 
 
-def chosen(plan: Plan, state: State) -> Weights | None:
+def chosen_weights(plan: Plan, state: State) -> Weights | None:
     """Returns the weights that the recipe chooses of all epochs; None where they are the network's own."""
     return state.best_weights or state.result(plan.recipe.averaging)
 
@@ -65,7 +65,7 @@ def finish(
 
     ``network`` is left with the chosen weights, in evaluation mode, on the processor.
     """
-    kept = chosen(plan, state)
+    kept = chosen_weights(plan, state)
     if kept is not None:
         network.load_state_dict(kept)
     network.eval().to(torch.device("cpu"))

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from residua import machine
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: the slope at 0 is as steep as it can be
 _ITERATIONS = 3
 
@@ -56,11 +58,11 @@ def orthogonalised(matrix: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
     """Returns U Vᵀ of a matrix U S Vᵀ, roughly: singular values between 0.3 and 1.2 instead of 1, where they were above
     0.0078 of the matrix' norm; those below grow by 41 at most.
 
-    Three Newton–Schulz iterations X ← a·X + (b·A + c·A²)·X with A = X Xᵀ, in bfloat16 as published: the error of the
-    arithmetic is below that of stopping early.
+    Three Newton–Schulz iterations X ← a·X + (b·A + c·A²)·X with A = X Xᵀ, in bfloat16 as published where the device has
+    it (the error of the arithmetic is below that of stopping early), else in float32.
     """
     a, b, c = _COEFFICIENTS
-    x = matrix.bfloat16()
+    x = matrix.bfloat16() if machine.has_bfloat16(matrix.device) else matrix.float()
     x = x / (x.norm() + 1e-7)
     wide = x if len(x) <= x.shape[1] else x.T
     for _ in range(_ITERATIONS):

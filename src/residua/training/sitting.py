@@ -22,7 +22,7 @@ from residua.networks.network import ResidualNetwork, build
 from residua.networks.whitening import whiten
 from residua.training import averaging, checkpoint, pace, refusals
 from residua.training.distributed import ALONE, Team, noticing_losses
-from residua.training.finish import Judgement, chosen, finish, judge
+from residua.training.finish import Judgement, chosen_weights, finish, judge
 from residua.training.interrupts import StopRequest, stop_on_signals
 from residua.training.loop import Course, balanced, diverged, forward_of, read_losses, take_steps
 from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
@@ -244,7 +244,7 @@ class Sitting:
 
     def _judged(self, made: Record, saver: Saver, stop: StopRequest) -> Judgement:
         """Evaluates the chosen weights on all that is held out."""
-        with self._looking(made, saver, stop, chosen(self.plan, self.state)):
+        with self._looking(made, saver, stop, chosen_weights(self.plan, self.state)):
             return judge(self.plan, self.network, self.state, team=self.course.team)
 
     @contextlib.contextmanager
