@@ -23,7 +23,8 @@ from residua.training.record import Record
 from residua.training.spec import TrainSpec
 
 EPOCHS, STEPS = 2, 20
-ASKED = TrainSpec(network=TINY, epochs=EPOCHS, settings=("precision=float32", "checkpoint_seconds=0"))
+SETTINGS = ("precision=float32", "checkpoint_seconds=0", "recalibration_images=300")
+ASKED = TrainSpec(network=TINY, epochs=EPOCHS, settings=SETTINGS)
 GROUPED = replace(ASKED, network=replace(TINY, norm="group"))
 TIMES = ("seconds", "images_per_second")
 

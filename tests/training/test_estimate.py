@@ -69,6 +69,19 @@ def test_further_views_take_time_where_they_are_taken(monkeypatch: pytest.Monkey
     assert seconds[1] - seconds[0] == pytest.approx(3.0 * looks * held_out / 3 / batch)
 
 
+def test_images_for_statistics_take_time_before_each_evaluation(monkeypatch: pytest.MonkeyPatch):
+    """Two epochs' and the last; as many as there are to train on, where more are asked."""
+    at_pace(monkeypatch, 3.0)
+    seconds = []
+    for images in (0, 300, 10**6):
+        settings = ("precision=float32", f"recalibration_images={images}")
+        begun = Sitting.begin(plan(TrainSpec(source="digits", network=TINY, epochs=2, settings=settings)), ())
+        seconds.append(estimate.estimate(begun.plan, begun.course, begun.state).seconds)
+    none, some, most = seconds
+    assert some - none == pytest.approx(3.0 * 3 * 300 / 3 / begun.course.batch_size)
+    assert most - none == pytest.approx(3.0 * 3 * len(begun.plan.dataset.train) / 3 / begun.course.batch_size)
+
+
 def test_a_measured_step_is_a_real_one(monkeypatch: pytest.MonkeyPatch, sitting: Sitting):
     """Steps of 20 ms by the clock: as many of the run's own as a second holds, by what was measured, take a second."""
     now, ordinary, sizes = [0.0], loop._step, []

@@ -114,10 +114,11 @@ def test_sigterm_saves_and_the_run_goes_on(whole: Fitted, tmp_path: Path) -> Non
     [
         ("averaging.kind=ema", "averaging.decay=0.9"),
         ("averaging.kind=lookahead", "averaging.every=3", "stem_epochs=2"),
+        ("averaging.kind=ema", "recalibration_images=300"),
         ("optimizer.kind=muon", "optimizer.learning_rate=0.05", "schedule.warmup_fraction=0"),
         ("mixup=0.4", "cutmix=1", "erase=0.5", "crop_smallest_area=0.3", "micro_batches=3"),
     ],
-    ids=["ema", "lookahead", "muon", "mixed"],
+    ids=["ema", "lookahead", "recalibrated", "muon", "mixed"],
 )
 def test_whatever_a_recipe_keeps_or_draws_goes_on_to_the_bit(tmp_path: Path, settings: tuple[str, ...]) -> None:
     """Averages and momenta are in the checkpoint, draws are functions of (seed, epoch, step)."""

@@ -137,6 +137,8 @@ def test_what_a_setting_does_not_change_is_said():
         "schedule.factor changes nothing here, for schedule.kind is one_cycle",
         "crop_padding changes nothing here, for crop_smallest_area is set",
     )
+    normless = TrainSpec(network="resnet8", epochs=1, settings=("recalibration_images=9", "network.norm=group"))
+    assert plan(normless).remarks == ("recalibration_images changes nothing here, for the network's norm is group",)
     read = ("averaging.decay=0.9", "averaging.kind=ema", "schedule.factor=0.5", "schedule.kind=step")
     assert plan(TrainSpec(network="resnet8", epochs=1, settings=read)).remarks == ()
 

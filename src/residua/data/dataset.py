@@ -262,13 +262,17 @@ class Dataset:
     def drawn(self, part: Part, most: int, *, seed: int) -> tuple[Tensor, Tensor]:
         """Returns normalised images [n, c, h, w] of a part with their labels, drawn without replacement.
 
-        Two at least, and no more than fit into 256 MiB. The first ones would not do: a folder is sorted by class.
+        As many as `drawable` says. The first ones would not do: a folder is sorted by class.
         """
-        room = _DRAWN_BYTES // (4 * part.images.shape[1:].numel())
         order = torch.randperm(len(part), generator=torch.Generator().manual_seed(seed))
-        places = order[: max(2, min(most, room))]
+        places = order[: self.drawable(part, most)]
         pixels = part.take(places)
         return self.preprocessing.normalise(pixels), part.labels[places.to(part.labels.device)].to(pixels.device)
+
+    def drawable(self, part: Part, most: int) -> int:
+        """Returns how many of a part's images are drawn: two at least, and no more than fit into 256 MiB."""
+        room = _DRAWN_BYTES // (4 * part.images.shape[1:].numel())
+        return min(max(2, min(most, room)), len(part))
 
     def split(self) -> dict[str, list[str]]:
         """Returns the file names by part."""

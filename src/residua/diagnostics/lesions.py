@@ -11,9 +11,10 @@ from typing import Literal, TypeVar, final
 import torch
 
 from residua.diagnostics.case import Case, Examples, answer, reseed, run, undisturbed
-from residua.diagnostics.recalibration import batch_norms, recalibrated
+from residua.diagnostics.recalibration import recalibrated
 from residua.diagnostics.replacing import Block, blocks_of, exchangeable, exchanged, without
 from residua.diagnostics.trace import written_out
+from residua.networks.recalibration import batch_norms
 
 _SECONDS = 15.0
 """That all lesions may take; the examples, and then the draws, are as many as fit."""

@@ -1,18 +1,14 @@
-"""Batch norms' running statistics, taken anew."""
+"""Batch norms' running statistics, taken anew for a module that is measured."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from residua.diagnostics.case import Examples, run, undisturbed
-
-
-def batch_norms(module: nn.Module) -> tuple[_BatchNorm, ...]:
-    """Returns the batch norms that keep running statistics."""
-    return tuple(one for one in module.modules() if isinstance(one, _BatchNorm) and one.running_mean is not None)
+from residua.networks import recalibration
 
 
 @contextlib.contextmanager
@@ -23,23 +19,14 @@ def recalibrated(
 
     Args:
         module: In evaluation mode; its batch norms alone go to training mode for these passes.
-        batches: Each gives its own mean and its own unbiased variance, of which the plain average is kept.
+        batches: As `residua.networks.recalibration.recalibrated` averages over its passes.
         within: Makes what each pass runs in: what the statistics are to be those of.
     """
-    norms = batch_norms(module)
-    momenta = [norm.momentum for norm in norms]
-    with undisturbed(module):
-        try:
-            for norm in norms:
-                norm.reset_running_stats()
-                norm.momentum = None  # a cumulative average, in torch's batch norm
-                norm.train()
-            for batch in batches:
-                with within():
-                    run(module, batch)
-            for norm in norms:
-                norm.eval()
-            yield
-        finally:
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum = momentum
+
+    def passed(batch: Examples) -> None:
+        with within():
+            run(module, batch)
+
+    passes = [partial(passed, batch) for batch in batches]
+    with undisturbed(module), recalibration.recalibrated(recalibration.batch_norms(module), passes):
+        yield

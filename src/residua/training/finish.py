@@ -31,6 +31,8 @@ class Judgement:
     """By the part's name, at temperature 1."""
     views: dict[str, dict[str, Any]]
     """Of each part, the accuracy over several views, where the recipe asks for them."""
+    weights: Weights
+    """Those weights, and the statistics of batch norms that they were evaluated with."""
 
 
 def chosen_weights(plan: Plan, state: State) -> Weights | None:
@@ -55,7 +57,8 @@ def judge(plan: Plan, network: ResidualNetwork, state: State, *, team: Team = AL
             if not isfinite(loss):
                 raise team.agreed(diverged(f"the {part.name} loss is {loss}", len(state.history), plan.recipe))
             views[part.name] = _seen_again(plan, network, part, team)
-    return Judgement(outcomes=outcomes, views=views)
+    weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    return Judgement(outcomes=outcomes, views=views, weights=weights)
 
 
 def finish(
@@ -63,11 +66,9 @@ def finish(
 ) -> None:
     """Has rank 0 write the result; ``run.json`` says "finished" only when everything else is on the disk.
 
-    ``network`` is left with the chosen weights, in evaluation mode, on the processor.
+    ``network`` is left with the weights that were judged, in evaluation mode, on the processor.
     """
-    kept = chosen_weights(plan, state)
-    if kept is not None:
-        network.load_state_dict(kept)
+    network.load_state_dict(judged.weights)
     network.eval().to(torch.device("cpu"))
     write = made.writing()(_write)
     team.lead(lambda: write(made, plan, network, state, _calibrated(judged.outcomes), views=judged.views))

@@ -52,17 +52,28 @@ def seconds_per_step(course: Course, state: State) -> float:
 def seconds_per_epoch(course: Course, per_step: float) -> float:
     """Returns an epoch's time, its validation included."""
     held_out = len(course.dataset.validation) if course.dataset.validation else 0
-    return per_step * (course.steps_per_epoch + _EVALUATION_SHARE * held_out / course.batch_size)
+    looked = held_out + _recalibrating(course) if held_out else 0
+    return per_step * (course.steps_per_epoch + _EVALUATION_SHARE * looked / course.batch_size)
 
 
 def seconds_at_end(course: Course, per_step: float) -> float:
-    """Returns the time of the last evaluation: one view in float32, and the recipe's views in the run's precision."""
+    """Returns the time of the last evaluation: one view in float32, and the recipe's views in the run's precision.
+
+    Before it pass the images that batch norms' statistics are taken from.
+    """
     parts = (course.dataset.validation, course.dataset.test)
     held_out = sum(len(part) for part in parts if part is not None)
     one = 1 if course.precision == "float32" else _FLOAT32_OVER_BFLOAT16
     again = course.recipe.views != "one" and course.augment.flip != "none"
     more = LOOKS[course.recipe.views] if again else 0
-    return per_step * _EVALUATION_SHARE * (one + more) * held_out / course.batch_size
+    looks = (one + more) * held_out + _recalibrating(course)
+    return per_step * _EVALUATION_SHARE * looks / course.batch_size
+
+
+def _recalibrating(course: Course) -> int:
+    """Returns how many training images pass before an evaluation, for batch norms' statistics."""
+    most = course.recipe.recalibration_images
+    return course.dataset.drawable(course.dataset.train, most) if most else 0
 
 
 def _timed(walk: Iterator[int], device: torch.device, *, steps: int, seconds: float) -> float:

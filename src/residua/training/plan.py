@@ -174,7 +174,7 @@ def plan(
         start=start,
         remarks=(
             *remarks,
-            *refusals.without_effect(base, settings["recipe"]),
+            *refusals.without_effect(base, specification, settings["recipe"]),
             *_fast_remarks(base, start.name if start else chosen.network, epochs, len(dataset.train)),
         ),
         began=began,

@@ -42,14 +42,15 @@ def require_agreement(asked: TrainSpec, settings: dict[str, list[str]]) -> None:
             raise BadSetting(f"network.{name} follows from the images; leave it out")
 
 
-def without_effect(base: Recipe, settings: list[str]) -> list[str]:
-    """Says which settings a recipe does not read, because of what another one says."""
+def without_effect(base: Recipe, spec: NetworkSpec, settings: list[str]) -> list[str]:
+    """Says which settings are not read, because of what another one, or the network, says."""
     unread = {
         "averaging.decay": base.averaging.kind == "none" and "averaging.kind is none",
         "averaging.every": base.averaging.kind == "none" and "averaging.kind is none",
         "schedule.factor": base.schedule.kind != "step" and f"schedule.kind is {base.schedule.kind}",
         "schedule.milestones": base.schedule.kind != "step" and f"schedule.kind is {base.schedule.kind}",
         "optimizer.filter_momentum": base.optimizer.kind != "muon" and f"optimizer.kind is {base.optimizer.kind}",
+        "recalibration_images": spec.norm != "batch" and f"the network's norm is {spec.norm}",
         "crop_padding": base.crop_smallest_area is not None and "crop_smallest_area is set",
     }
     asked = {name_of(setting) for setting in settings}

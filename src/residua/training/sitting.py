@@ -28,6 +28,7 @@ from residua.training.loop import Course, balanced, diverged, forward_of, read_l
 from residua.training.observers import EpochEnded, Observer, RunEnded, RunStarted, StepEnded
 from residua.training.optimizers import optimizer_for
 from residua.training.plan import Plan
+from residua.training.recalibration import settled
 from residua.training.record import Record
 from residua.training.state import State, scaler_for
 from residua.training.steplog import StepLog
@@ -244,7 +245,10 @@ class Sitting:
 
     def _judged(self, made: Record, saver: Saver, stop: StopRequest) -> Judgement:
         """Evaluates the chosen weights on all that is held out."""
-        with self._looking(made, saver, stop, chosen_weights(self.plan, self.state)):
+        with (
+            self._looking(made, saver, stop, chosen_weights(self.plan, self.state)),
+            settled(self.network, self.course),
+        ):
             return judge(self.plan, self.network, self.state, team=self.course.team)
 
     @contextlib.contextmanager
@@ -302,13 +306,14 @@ class Sitting:
             self.state.keep_latest_good(epoch, outcome.accuracy, len(outcome.labels))
 
     def _outcome(self, part: Part) -> Outcome:
-        return self.course.team.evaluate(
-            self.network,
-            part,
-            self.course.dataset.preprocessing,
-            device=self.course.device,
-            precision=self.course.precision,
-        )
+        with settled(self.network, self.course):
+            return self.course.team.evaluate(
+                self.network,
+                part,
+                self.course.dataset.preprocessing,
+                device=self.course.device,
+                precision=self.course.precision,
+            )
 
     def _tell_start(self, made: Record) -> None:
         event = RunStarted(

@@ -15,10 +15,11 @@ from residua import machine
 from residua.diagnostics.case import Case, Examples, answer, as_passes, reseed, run
 from residua.diagnostics.landscape.moving import Moving, channels_last
 from residua.diagnostics.landscape.surface import Policy
-from residua.diagnostics.recalibration import batch_norms, recalibrated
+from residua.diagnostics.recalibration import recalibrated
 from residua.diagnostics.refusals import IGNORED
 from residua.errors import BadData, BadSetting, unknown
 from residua.machine import Precision
+from residua.networks.recalibration import batch_norms
 
 POLICIES: tuple[Policy, ...] = ("frozen", "batch", "recalibrated")
 _PRECISIONS = ("float32", "bfloat16")
