@@ -84,7 +84,7 @@ class Recipe:
     """What is made of the weights of many steps."""
     recalibration_images: int = 0
     """Training images from which batch norms' statistics are taken anew for the weights that are evaluated and kept
-    (Wu and Johnson 2021, arXiv:2105.07576, §3), as many as 256 MiB hold; 0 keeps the running averages of the steps."""
+    (Wu and Johnson 2021, arXiv:2105.07576, §3), no more than 256 MiB hold; 0 keeps the running averages of the steps."""
     micro_batches: int = 1
     """Parts in which a step's images are computed one after another, for less memory: the same step, but that batch
     norms see one part at a time."""
@@ -194,7 +194,7 @@ def fast() -> Recipe:
 
     Made for ``fast-resnet8``, which it takes where no network is named. Muon on the convolutions, a high rate on
     norms' shifts, lookahead, rates that fall linearly from the first step, label smoothing 0.2, crops by 2 pixels,
-    alternating flips; the stem learns for three epochs, and batch norms' statistics are taken anew for the last weights.
+    alternating flips; the stem learns for three epochs, and batch norms' statistics are those of the last weights.
     Trains on all training images; the last epoch is the result, whose accuracy is given for one view and for six.
     Measured: docs/fast.md.
     """
