@@ -84,7 +84,7 @@ class Recipe:
     """What is made of the weights of many steps."""
     recalibration_images: int = 0
     """Training images from which batch norms' statistics are taken anew for the weights that are evaluated and kept
-    (Wu and Johnson 2021, arXiv:2105.07576, §3), no more than 256 MiB hold; 0 keeps the running averages of the steps."""
+    (Wu and Johnson 2021, arXiv:2105.07576, §3), at most 256 MiB of them; 0 keeps the running averages."""
     micro_batches: int = 1
     """Parts in which a step's images are computed one after another, for less memory: the same step, but that batch
     norms see one part at a time."""
