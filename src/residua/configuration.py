@@ -28,6 +28,7 @@ _OTHER_WORDS = {
     "amp": "precision",
     "random_erasing": "erase",
     "smoothing": "label_smoothing",
+    "precise_bn": "recalibration_images",
 }
 """What settings are called elsewhere."""
 

@@ -35,6 +35,7 @@ def test_every_recipe_says_whether_it_holds_out_a_validation_part(name: str):
         ("weight_decay", "optimizer.weight_decay"),
         ("optimizer.batch_size", "batch_size"),
         ("grad_clip", "gradient_clip_norm"),
+        ("precise_bn", "recalibration_images"),
     ],
 )
 def test_the_words_of_other_tools_are_met_with_ours(word: str, meant: str):
