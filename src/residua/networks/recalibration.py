@@ -4,10 +4,13 @@ A running average is of weights that have moved on since: Wu and Johnson 2021 (a
 """
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+_COUNT = "num_batches_tracked"
 
 
 def batch_norms(module: nn.Module) -> tuple[_BatchNorm, ...]:
@@ -23,9 +26,9 @@ def recalibrated(norms: Sequence[_BatchNorm], passes: Iterable[Callable[[], obje
         norms: Go to training mode for the passes, and to evaluation mode until the end.
         passes: Each is a forward pass that gives every norm its own mean and its own unbiased variance, of which the
             plain average is kept: what it leaves out, how much the passes' means differ, is small where each has
-            hundreds of images.
+            hundreds of images. ``num_batches_tracked`` stays what it was: the batches that the network learned from.
     """
-    before = [(norm, norm.momentum, norm.training, [one.clone() for one in norm.buffers()]) for norm in norms]
+    before = [(norm, norm.momentum, norm.training, copy.deepcopy(dict(norm.named_buffers()))) for norm in norms]
     try:
         for norm in norms:
             norm.reset_running_stats()
@@ -33,11 +36,12 @@ def recalibrated(norms: Sequence[_BatchNorm], passes: Iterable[Callable[[], obje
             norm.train()
         for one_pass in passes:
             one_pass()
-        for norm in norms:
+        for norm, _, _, kept in before:
             norm.eval()
+            norm.get_buffer(_COUNT).copy_(kept[_COUNT])
         yield
     finally:
         for norm, momentum, training, kept in before:
             norm.momentum, norm.training = momentum, training
-            for buffer, value in zip(norm.buffers(), kept, strict=True):
-                buffer.copy_(value)
+            for name, buffer in norm.named_buffers():
+                buffer.copy_(kept[name])
