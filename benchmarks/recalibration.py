@@ -80,7 +80,7 @@ def main() -> None:
         added = {of: difference(rows, place, of) for of in ("accuracy", "six_views")}
         found.append({"images": images, **numbers, "added": added})
     told = f"python benchmarks/recalibration.py {network} {epochs} {seeds} FOLDER"
-    write(f"recalibration_{network}", told, {"trained": f"residua {command}", "statistics": found})
+    write(f"recalibration_{network}_{epochs}", told, {"trained": f"residua {command}", "statistics": found})
 
 
 if __name__ == "__main__":
