@@ -3,16 +3,14 @@
     RESIDUA_DATA=DIR .venv/bin/python benchmarks/recalibration.py NETWORK EPOCHS SEEDS FOLDER
 
 Trains on CIFAR-10 by the recipe ``fast`` with running averages, one thread a run and as many at once as there are
-cores, and evaluates what was kept with them and with statistics of several numbers of training images: the weights are
-the same, so that runs do not differ by chance. One that lies finished in FOLDER is not trained again.
+cores, and evaluates what was kept again with statistics as the recipe takes them: the weights are the same, so that no
+other run's chance is in the difference. A run that lies finished in FOLDER is not trained again.
 """
 
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import sqrt
@@ -20,17 +18,16 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from results import spread, write
+from results import write
 
 from residua import evaluation, machine
-from residua.training.fit import Fitted, reopen
+from residua.training.fit import reopen
 from residua.training.recalibration import settled
+from residua.training.recipe import recipe
 from residua.training.record import Record
 from residua.training.sitting import Sitting
 
 COMMAND = "train cifar10 --recipe fast --network {} --epochs {} --set recalibration_images=0"
-IMAGES = (0, 1000, 5000, 20_000)
-"""0 is the running averages."""
 
 
 def trained(command: str, seed: int, out: Path) -> Record:
@@ -41,27 +38,31 @@ def trained(command: str, seed: int, out: Path) -> Record:
     return Record(out)
 
 
-def judged(found: Fitted) -> Iterator[dict[str, float]]:
-    """Yields the test accuracy for each number of images, and the seconds that their statistics took."""
+def judged(run: Record, seed: int) -> dict[str, float]:
+    """Returns the test accuracies with running averages and with statistics anew, and the seconds that these took."""
+    found = reopen(run)
     part, seen, on = found.plan.dataset.test, found.plan.dataset.preprocessing, found.plan.device
     assert part is not None
-    begun = Sitting.begin(found.plan, ())
-    network = found.network.to(on)
-    for images in IMAGES:
-        course = replace(begun.course, recipe=replace(begun.course.recipe, recalibration_images=images))
-        began = time.perf_counter()
-        with settled(network, course):
-            seconds = time.perf_counter() - began
-            one = evaluation.evaluate(network, part, seen, device=on)
-            six = evaluation.evaluate(network, part, seen, device=on, precision=course.precision, views="six")
-        yield {"images": images, "accuracy": one.accuracy, "six_views": six.accuracy, "seconds": seconds}
+    course = Sitting.begin(found.plan, ()).course
+    images = recipe("fast").recalibration_images
+    course = replace(course, recipe=replace(course.recipe, recalibration_images=images))
+    network, began = found.network.to(on), time.perf_counter()
+    with settled(network, course):
+        seconds = time.perf_counter() - began
+        one = evaluation.evaluate(network, part, seen, device=on).accuracy
+        six = evaluation.evaluate(network, part, seen, device=on, precision=course.precision, views="six").accuracy
+    before = run.read("result")["parts"]["test"]
+    running = {"accuracy": before["accuracy"], "six_views": before["views"]["accuracy"]}
+    row = {"seed": seed, **running, "accuracy_anew": one, "six_views_anew": six, "seconds": seconds}
+    print(f"seed {seed}: {running['accuracy']:.2%} → {one:.2%}, six views {running['six_views']:.2%} → {six:.2%}")
+    return row
 
 
-def difference(rows: list[list[dict[str, float]]], place: int, of: str) -> dict[str, Any]:
-    """Returns what the statistics at a place add to the running averages, paired by run, in points."""
-    values = [100 * (run[place][of] - run[0][of]) for run in rows]
+def added(rows: list[dict[str, float]], of: str) -> dict[str, Any]:
+    """Returns what the statistics add, in points, paired by run."""
+    values = [100 * (row[f"{of}_anew"] - row[of]) for row in rows]
     error = stdev(values) / sqrt(len(values)) if len(values) > 1 else None
-    return {"mean": fmean(values), "standard_error": error, "by_seed": values}
+    return {"mean": fmean(values), "standard_error": error, "n": len(values)}
 
 
 def main() -> None:
@@ -70,17 +71,10 @@ def main() -> None:
     with ThreadPoolExecutor(machine.cores()) as pool:
         outs = [folder / f"{network}-{epochs}-{seed}" for seed in range(seeds)]
         runs = list(pool.map(lambda seed: trained(command, seed, outs[seed]), range(seeds)))
-    rows = []
-    for seed, run in enumerate(runs):
-        rows.append(list(judged(reopen(run))))
-        print(f"seed {seed}: {json.dumps(rows[-1])}", flush=True)
-    found = []
-    for place, images in enumerate(IMAGES):
-        numbers = {key: spread([run[place][key] for run in rows]) for key in ("accuracy", "six_views", "seconds")}
-        added = {of: difference(rows, place, of) for of in ("accuracy", "six_views")}
-        found.append({"images": images, **numbers, "added": added})
+    rows = [judged(run, seed) for seed, run in enumerate(runs)]
+    found = {f"{of}_added": added(rows, of) for of in ("accuracy", "six_views")}
     told = f"python benchmarks/recalibration.py {network} {epochs} {seeds} FOLDER"
-    write(f"recalibration_{network}_{epochs}", told, {"trained": f"residua {command}", "statistics": found})
+    write(f"recalibration_{network}_{epochs}", told, {"trained": f"residua {command}", "runs": rows, **found})
 
 
 if __name__ == "__main__":
