@@ -32,7 +32,7 @@ COMMANDS = {
 """The epochs that ten and five minutes hold on two quiet cores, with some seconds to spare."""
 HALF = "train cifar10 --recipe fast --network fast-resnet8 --epochs 5"
 PUBLISHED = {"network.initialization": "identity", "averaging.kind": "none", "recalibration_images": "0"}
-"""What the recipe was when its ingredients were chosen: Jordan's convolutions, and not yet his lookahead."""
+"""The recipe when its ingredients were chosen: Jordan's convolutions, running averages, not yet his lookahead."""
 WITHOUT = {
     "nothing": {},
     "whitening": {"network.stem.whitening": "false", "network.stem.kernel": "3", "stem_epochs": "none"},
