@@ -138,6 +138,16 @@ def test_all_ranks_stop_at_the_step_at_which_one_is_asked_to(whole: tuple[Path, 
     assert_same(run, whole[0])
 
 
+@pytest.mark.slow
+def test_resuming_three_is_exact_too(tmp_path: Path):
+    """Three numbers have several sums: what is averaged together, and in which order, must not change on the way."""
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    together(3, begun, whole, folder=tmp_path / "undisturbed")
+    together(3, begun, run, ASKED, (0, 9, signal.SIGTERM), folder=tmp_path / "stopped")
+    assert together(3, resumed, run, folder=tmp_path / "resumed").gave == [9] * 3
+    assert_same(run, whole)
+
+
 @pytest.mark.parametrize("dead", [0, 1])
 def test_the_death_of_one_ends_the_others(whole: tuple[Path, Ended], tmp_path: Path, dead: int):
     """No hang, one line from the one that is left; the state of the step before is there, and resuming is exact."""

@@ -138,25 +138,23 @@ class Team:
         forward: Callable[[Tensor], Tensor] | None = None,
         *,
         synchronised: bool = False,
-        rests: bool = False,
     ) -> Callable[[Tensor], Tensor]:
         """Returns the forward pass whose backward pass averages gradients over the ranks.
 
-        Every rank starts from the weights and buffers of rank 0. ``network`` keeps its layers.
+        Every rank starts from the weights and buffers of rank 0. ``network`` keeps its layers. A part of it may rest:
+        a block that is dropped, a stem that stops learning.
 
         Args:
             network: What learns.
             forward: Another way to compute it; None is its own.
             synchronised: Whether batch norm takes its statistics over all ranks.
-            rests: Whether a part may stop learning on the way.
         """
         if self.ranks == 1:
             return forward or network
         module = _with_synchronised_norm(network) if synchronised else network
-        return DistributedDataParallel(
-            _Forward(module, forward) if forward else module,
-            find_unused_parameters=rests or any(isinstance(layer, StochasticDepth) for layer in network.modules()),
-        )
+        # Without `find_unused_parameters` DDP groups the gradients anew after its first step, and with the group the
+        # order changes in which the ranks' shares are added: a resumed run of three would differ in the last bit.
+        return DistributedDataParallel(_Forward(module, forward or module), find_unused_parameters=True)
 
     def evaluate(
         self,
@@ -280,12 +278,16 @@ def depends_on_shares(network: nn.Module, *, synchronised: bool, uneven: bool) -
 
 @final
 class _Forward(nn.Module):
-    """A module whose forward pass is a function over another one's parameters."""
+    """A module whose forward pass is a function over another one's parameters, and one more that takes no part.
+
+    DDP is told to expect such a parameter, and remarks on a module that has none.
+    """
 
     def __init__(self, network: nn.Module, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.network = network
         self._function = function
+        self._unused = nn.Parameter(next(network.parameters()).new_zeros(()))
 
     def forward(self, images: Tensor) -> Tensor:
         return self._function(images)

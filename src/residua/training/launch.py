@@ -25,8 +25,9 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, machine.cores() // processes)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", _SECONDS_TO_SAVE)
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP remarks on every step that drops no block
-    logging.disable(logging.ERROR)  # the processes say themselves what happened to them
+    # The processes say themselves what happened to them.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    logging.disable(logging.ERROR)
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch

@@ -143,8 +143,8 @@ def forward_of(network: nn.Module, recipe: Recipe, team: Team = ALONE) -> Callab
     What is compiled knows of the other processes: ``torch.compile`` then cuts its graphs where gradients are sent.
     """
     if recipe.checkpoint_activations and isinstance(network, ResidualNetwork):
-        return team.spread(network, checkpointed(network), rests=recipe.stem_epochs is not None)
-    forward = team.spread(network, synchronised=recipe.synchronised_norm, rests=recipe.stem_epochs is not None)
+        return team.spread(network, checkpointed(network))
+    forward = team.spread(network, synchronised=recipe.synchronised_norm)
     return torch.compile(forward) if recipe.compile else forward
 
 
