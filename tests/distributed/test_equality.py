@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from tests.distributed.processes import Ended, together
 from torch import Tensor
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
 from residua import evaluation
 from residua.data.augment import AugmentSpec
@@ -43,7 +46,10 @@ RECIPE = Recipe(
     gradient_clip_norm=1.0,
 )
 AUGMENT = AugmentSpec(crop_padding=2, flip="random")
-RECIPES = dict.fromkeys(NETWORKS, RECIPE) | {"checkpointed": replace(RECIPE, checkpoint_activations=True)}
+RECIPES = dict.fromkeys(NETWORKS, RECIPE) | {
+    "checkpointed": replace(RECIPE, checkpoint_activations=True),
+    "in micro-batches": replace(RECIPE, micro_batches=2),
+}
 
 
 def noise() -> Dataset:
@@ -99,6 +105,26 @@ def in_this_process() -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module", params=[2, 4])
 def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return together(request.param, in_this_process, folder=tmp_path_factory.mktemp("equality"))
+
+
+def averaged_in_a_step() -> int:
+    """Returns how often gradients are sent in a step of two micro-batches; they fit one message."""
+    with joined() as team:
+        course, state = begun("in micro-batches", team)
+        assert isinstance(course.forward, DistributedDataParallel)
+        averaged = []
+
+        def average(group, bucket):  # DDP reads what is annotated
+            averaged.append(bucket)
+            return allreduce_hook(group, bucket)
+
+        course.forward.register_comm_hook(dist.group.WORLD, average)
+        next(take_steps(course, state))
+        return len(averaged)
+
+
+def test_micro_batches_are_averaged_together(tmp_path: Path):
+    assert together(2, averaged_in_a_step, folder=tmp_path).gave == [1, 1]
 
 
 def furthest(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> float:

@@ -260,6 +260,15 @@ def noticing_losses(team: Team, says: Callable[[], str]) -> Iterator[None]:
         raise ProcessLost(line if team.leads else f"process {team.rank}: {line}") from error
 
 
+def not_averaged(forward: Callable[[Tensor], Tensor]) -> contextlib.AbstractContextManager[None]:
+    """Returns a context whose backward passes add up on this rank; the next one outside averages what they left.
+
+    Args:
+        forward: What `Team.spread` gave, compiled or not; of one process there is nothing to hold back.
+    """
+    return getattr(forward, "no_sync", contextlib.nullcontext)()
+
+
 def depends_on_shares(network: nn.Module, *, synchronised: bool, uneven: bool) -> str:
     """Returns what makes a step depend on how its batch is shared among processes; empty where nothing does.
 

@@ -26,7 +26,7 @@ from residua.networks.checkpointing import checkpointed
 from residua.networks.network import ResidualNetwork
 from residua.networks.shortcuts import DropoutShortcut
 from residua.training.averaging import update
-from residua.training.distributed import ALONE, Team
+from residua.training.distributed import ALONE, Team, not_averaged
 from residua.training.recipe import Recipe
 from residua.training.state import State
 
@@ -173,7 +173,7 @@ def _backward(course: Course, state: State, batch: Batch) -> tuple[Tensor, Tenso
     """Adds the step's gradient; returns what this process's images add to its mean loss, and how many were right.
 
     Gradients of micro-batches, each weighted by its share of all images of the step, add up to that of the whole batch;
-    over the ranks they are averaged, hence times their number. Of mixed images the label of the larger share is right.
+    over the ranks it is averaged once, hence times their number. Of mixed images the larger share has the right label.
     """
     images, labels, mixed, epoch = batch.images, batch.labels, None, state.position.epoch
     if course.mix != MixSpec():
@@ -181,17 +181,19 @@ def _backward(course: Course, state: State, batch: Batch) -> tuple[Tensor, Tenso
         images = images if mixed is None else mixed.images
     losses, right = [], []
     count = min(course.recipe.micro_batches, course.batch_size // course.team.ranks)  # the same on every rank
-    for part in torch.arange(len(labels)).tensor_split(count):
+    parts = torch.arange(len(labels)).tensor_split(count)
+    for part in parts:
         here = slice(int(part[0]), int(part[-1]) + 1)
-        with machine.computing_in(course.precision, course.device):
-            logits = course.forward(images[here])
-        logits, seen = logits.float(), labels[here]
-        loss = _loss(course, logits, seen)
-        if mixed is not None:
-            loss = mixed.share * loss + (1 - mixed.share) * _loss(course, logits, mixed.partners[here])
-            seen = seen if mixed.share >= 0.5 else mixed.partners[here]
-        loss = loss * (len(seen) / course.batch_size)
-        state.scaler.scale(loss * course.team.ranks).backward()
+        with nullcontext() if part is parts[-1] else not_averaged(course.forward):
+            with machine.computing_in(course.precision, course.device):
+                logits = course.forward(images[here])
+            logits, seen = logits.float(), labels[here]
+            loss = _loss(course, logits, seen)
+            if mixed is not None:
+                loss = mixed.share * loss + (1 - mixed.share) * _loss(course, logits, mixed.partners[here])
+                seen = seen if mixed.share >= 0.5 else mixed.partners[here]
+            loss = loss * (len(seen) / course.batch_size)
+            state.scaler.scale(loss * course.team.ranks).backward()
         losses.append(loss.detach())
         right.append((logits.detach().argmax(1) == seen).sum())
     return torch.stack(losses).sum(), torch.stack(right).sum()
