@@ -4,6 +4,7 @@ import contextlib
 import getpass
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -139,7 +140,7 @@ def documented(command: str) -> str:
         found[1].replace("--ntasks-per-node=8", "--ntasks-per-node=2").replace("cpus-per-task=12", "cpus-per-task=1")
     )
     script = script.replace("#SBATCH --gpus-per-node=8\n", "").replace("=29500", f"={free_ports(1)[0]}")
-    asked = f"{sys.executable} -m residua {command}"
+    asked = f"{shlex.quote(sys.executable)} -m residua {command}"
     script, changed = re.subn("residua train PHOTOS --out RUN", lambda _: asked, script)
     assert changed == 1
     return script
