@@ -63,12 +63,13 @@ class Cluster:
         ).stdout
 
     def answers(self, daemons: Sequence["subprocess.Popen[bytes]"]) -> bool:
-        """Waits until both nodes are idle, or a daemon has given up."""
+        """Waits until both nodes run a command, or a daemon has given up."""
         until = time.monotonic() + 30
         while time.monotonic() < until and all(daemon.poll() is None for daemon in daemons):
-            with contextlib.suppress(subprocess.CalledProcessError):  # the controller does not answer yet
+            # The controller may not answer yet.
+            with contextlib.suppress(subprocess.CalledProcessError, subprocess.TimeoutExpired):
                 if self.asked("sinfo", "-h", "-o", "%t").split() == ["idle"]:
-                    return True
+                    return self.asked("srun", "--nodes=2", "echo", "here").split() == ["here", "here"]
             time.sleep(0.2)
         return False
 
