@@ -354,7 +354,7 @@ assert imagefile._SILENCE._inside == 0
 
 
 def test_reading_in_threads_leaves_the_warning_filters_as_they_were(tmp_path: Path):
-    """In a process of its own: a thread that another test left reading has the filters changed for that time."""
+    """In a process of its own, whose filters no other test's thread can change."""
     path = saved(tmp_path / "x.png", Image.fromarray(COLOUR))
     subprocess.run([sys.executable, "-c", READ_IN_THREADS, str(path)], check=True)
 
